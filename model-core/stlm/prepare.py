@@ -1,0 +1,227 @@
+"""`python -m stlm prepare`: corpus files to memory-mapped byte shards (see shards.py for the format).
+
+A source is one input file. Finished sources are recorded in `index.json` and skipped by the next run; a source that was
+being written when a run died is written again from its start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from stlm.corpus import CorpusError, corpus_suffix, read_documents
+from stlm.shards import INDEX_NAME, ShardIndex, ShardWriter, Source
+
+_UNITS = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+
+
+@dataclass(frozen=True)
+class Input:
+    """A corpus file, the name its shards get, and its weight in the training mix."""
+
+    path: Path
+    name: str
+    weight: float
+
+
+def parse_bytes(text: str) -> int:
+    """A size such as `64MiB`, `10MB` or `4096`, in bytes."""
+    match = re.fullmatch(r"(\d+)\s*([A-Za-z]*)", text.strip())
+    if not match or match[2].upper() not in _UNITS or int(match[1]) == 0:
+        raise argparse.ArgumentTypeError(f"not a size: {text!r} (try 64MiB)")
+    return int(match[1]) * _UNITS[match[2].upper()]
+
+
+def find_inputs(specs: list[str]) -> list[Input]:
+    """Expands `DIR_OR_FILE[=weight]` into files; a later mention of a file replaces its earlier weight.
+
+    Raises ValueError for a path that does not exist or a weight that is no positive number.
+    """
+    weights: dict[Path, float] = {}
+    for spec in specs:
+        path_text, equals, weight_text = spec.rpartition("=")
+        if not equals or Path(spec).exists():
+            path_text, weight_text = spec, "1"
+        path = Path(path_text)
+        try:
+            weight = float(weight_text)
+        except ValueError:
+            weight = -1.0
+        if not 0 < weight < float("inf"):
+            raise ValueError(f"{spec}: the weight must be a positive number")
+        if not path.exists():
+            raise ValueError(f"{path}: no such file or folder")
+        files = sorted(p for p in path.iterdir() if corpus_suffix(p)) if path.is_dir() else [path]
+        weights.update(dict.fromkeys(files, weight))
+    return [Input(path, name, weight) for (path, weight), name in zip(weights.items(), _names(weights), strict=True)]
+
+
+def _names(paths: dict[Path, float]) -> list[str]:
+    """File names without suffix; where two files share one, the folder goes in front."""
+    stems = [path.name.removesuffix(corpus_suffix(path) or "") for path in paths]
+    names = [
+        f"{path.resolve().parent.name}.{stem}" if stems.count(stem) > 1 else stem
+        for path, stem in zip(paths, stems, strict=True)
+    ]
+    names = [re.sub(r"[^A-Za-z0-9._-]", "_", name) for name in names]
+    duplicate = next((name for name in names if names.count(name) > 1), None)
+    if duplicate:
+        raise ValueError(f"two inputs would both be called {duplicate!r}; rename one")
+    return names
+
+
+def find_licence(path: Path) -> str | None:
+    """The licence that a MANIFEST.json in the file's folder, or the folder above, gives for it."""
+    path = path.resolve()
+    for folder in path.parents[:2]:
+        try:
+            entries = json.loads((folder / "MANIFEST.json").read_text(encoding="utf-8"))["files"]
+            name = path.relative_to(folder).as_posix()
+            return next((entry["licence"] for entry in entries if entry["file"] == name), None)
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None
+
+
+def clean_document(raw: bytes) -> tuple[bytes, bool]:
+    """Strips blank lines at both ends and a byte order mark, and replaces invalid UTF-8 with U+FFFD.
+
+    Returns the document and whether it was valid.
+    """
+    document = raw.removeprefix(b"\xef\xbb\xbf").strip(b"\r\n")
+    try:
+        document.decode("utf-8")
+    except UnicodeDecodeError:
+        return document.decode("utf-8", "replace").encode("utf-8"), False
+    return document, True
+
+
+def prepare_source(
+    item: Input, folder: Path, index: ShardIndex, *, shard_bytes: int, max_bytes: int | None, join_prompts: bool, bar: tqdm
+) -> Source:
+    """Writes one source's shards and records it in `index` and on disk. Raises CorpusError when it cannot be read."""
+    stat = item.path.stat()
+    writer = ShardWriter(folder, item.name, shard_bytes)
+    documents = invalid = bad_records = 0
+    try:
+        for raw in read_documents(item.path, join_prompts=join_prompts, progress=bar.update):
+            if raw is None:
+                bad_records += 1
+                continue
+            document, valid = clean_document(raw)
+            if not document:
+                continue
+            if max_bytes is not None and writer.total_bytes + len(document) > max_bytes:
+                break
+            invalid += not valid
+            documents += 1
+            writer.append(document)
+        if documents == 0:
+            raise CorpusError(f"{item.path.name}: no usable document ({bad_records} records without text)")
+    except CorpusError:
+        writer.discard()
+        raise
+    writer.close()
+    source = Source(
+        name=item.name,
+        file=item.path.name,
+        input_bytes=stat.st_size,
+        input_mtime_ns=stat.st_mtime_ns,
+        licence=find_licence(item.path),
+        weight=item.weight,
+        bytes=writer.total_bytes,
+        documents=documents,
+        invalid_utf8_documents=invalid,
+        bad_records=bad_records,
+    )
+    index.replace(source, writer.shards)
+    index.save(folder)
+    return source
+
+
+def _finished(index: ShardIndex, item: Input) -> Source | None:
+    """The recorded source for this very input file, if the index has it."""
+    stat = item.path.stat()
+    for source in index.sources:
+        if source.name == item.name:
+            same = source.input_bytes == stat.st_size and source.input_mtime_ns == stat.st_mtime_ns
+            return source if same else None
+    return None
+
+
+def _open_index(folder: Path, config: dict[str, int | bool | None]) -> ShardIndex:
+    """The folder's index, or an empty one when there is none or it was made with another configuration."""
+    if (folder / INDEX_NAME).exists():
+        index = ShardIndex.load(folder)
+        if index.config == config:
+            return index
+        print(f"{INDEX_NAME} was made with {index.config}: preparing everything again", file=sys.stderr)
+    return ShardIndex(config)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--input", action="append", required=True, metavar="DIR_OR_FILE[=WEIGHT]", help="repeatable")
+    parser.add_argument("--output", type=Path, required=True, help="folder for the shards and index.json")
+    parser.add_argument("--max-bytes-per-source", type=parse_bytes, default=None, help="e.g. 1MiB; default: no limit")
+    parser.add_argument("--shard-bytes", type=parse_bytes, default=parse_bytes("64MiB"))
+    parser.add_argument("--join-prompts", action="store_true", help="records of prompt and response become documents")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Prepares every input. Exit status 1 only when nothing usable came out."""
+    try:
+        inputs = find_inputs(args.input)
+        args.output.mkdir(parents=True, exist_ok=True)
+        config = {
+            "shard_bytes": args.shard_bytes,
+            "max_bytes_per_source": args.max_bytes_per_source,
+            "join_prompts": args.join_prompts,
+        }
+        index = _open_index(args.output, config)
+    except (ValueError, OSError) as error:
+        print(f"prepare: {error}", file=sys.stderr)
+        return 1
+    usable, skipped = 0, 0
+    with tqdm(total=sum(item.path.stat().st_size for item in inputs), unit="B", unit_scale=True, disable=None) as bar:
+        for item in inputs:
+            bar.set_postfix_str(item.name)
+            done = _finished(index, item)
+            if done:
+                index.replace(replace(done, weight=item.weight), index.shards_of(done.name))
+                index.save(args.output)
+                bar.update(done.input_bytes)
+                usable += 1
+                continue
+            try:
+                source = prepare_source(
+                    item,
+                    args.output,
+                    index,
+                    shard_bytes=args.shard_bytes,
+                    max_bytes=args.max_bytes_per_source,
+                    join_prompts=args.join_prompts,
+                    bar=bar,
+                )
+            except CorpusError as error:
+                skipped += 1
+                bar.write(f"skipped {error}", file=sys.stderr)
+                continue
+            usable += 1
+            if source.invalid_utf8_documents or source.bad_records:
+                bar.write(
+                    f"{item.path.name}: {source.invalid_utf8_documents} documents with invalid UTF-8 repaired, "
+                    f"{source.bad_records} records without text left out",
+                    file=sys.stderr,
+                )
+    total = sum(source.bytes for source in index.sources)
+    print(
+        f"{usable} sources, {total:,} bytes, {sum(s.documents for s in index.sources):,} documents "
+        f"in {args.output}; {skipped} files skipped"
+    )
+    return 0 if usable else 1
