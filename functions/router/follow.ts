@@ -1,0 +1,31 @@
+import type { GenerateResult } from '../engine/types.js';
+import type { Decision, Outcome, Router } from './types.js';
+
+/**
+ * Passes a generation through and reports to the router what it does, so that a booking is always given back: on its result, on
+ * an error, and when the consumer stops reading.
+ *
+ * @example
+ * for await (const bytes of follow(router, decision, engine.generate(decision.placement, options, signal))) write(bytes);
+ */
+export async function* follow(
+  router: Pick<Router, 'progress' | 'observe'>,
+  decision: Decision,
+  generation: AsyncGenerator<Uint8Array, GenerateResult, void>,
+): AsyncGenerator<Uint8Array, GenerateResult, void> {
+  let outcome: Outcome = { kind: 'failed' };
+  try {
+    for (;;) {
+      const step = await generation.next();
+      if (step.done) {
+        outcome = { kind: 'finished', result: step.value };
+        return step.value;
+      }
+      router.progress(decision, step.value.length);
+      yield step.value;
+    }
+  } finally {
+    if (outcome.kind === 'failed') await generation.return(undefined as never);
+    router.observe(decision, outcome);
+  }
+}

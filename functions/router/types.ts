@@ -1,0 +1,104 @@
+/**
+ * What a request looks like to the router, and what the router answers.
+ *
+ * Every instant is in milliseconds on one clock, `performance.timeOrigin + performance.now()`, read by the caller and passed in.
+ */
+import type { GenerateResult, Placement } from '../engine/types.js';
+
+/** Runs whichever tier is the largest that fits. */
+export const AUTO = 'auto';
+
+export interface RouteRequest {
+  /** The request's id, for the log only. */
+  readonly id: string;
+  /** A tier's id, or `AUTO`. The caller has already refused ids that no manifest carries. */
+  readonly tier: string;
+  /** When the request's first byte reached the server; the budget runs from here. */
+  readonly arrivalMs: number;
+  /** From arrival to the last byte of text. */
+  readonly budgetMs: number;
+  /** From arrival to the first byte of text; undefined: no bound of its own. */
+  readonly firstByteBudgetMs?: number;
+  readonly promptBytes: number;
+  /** Patches of `[bod] + promptBytes`, the unfinished one included. */
+  readonly promptPatches: number;
+  /** At most this many bytes of text per generation. */
+  readonly maxBytes: number;
+  /** Whether the request carries stop strings: they shorten the text it is expected to need. */
+  readonly hasStop: boolean;
+  /** Texts to generate for this one answer (prompts x n), all on one placement. */
+  readonly generations: number;
+}
+
+/** What one tier would do with the request, on the worker that would serve it soonest. */
+export interface TierForecast {
+  readonly tier: string;
+  readonly worker: number;
+  readonly warm: boolean;
+  /** The parts of the expected time, and the p95 of their sum from arrival to the last byte. */
+  readonly waitMs: number;
+  readonly loadMs: number;
+  readonly prefillMs: number;
+  readonly decodeMs: number;
+  readonly predictedMs: number;
+  readonly predictedFirstByteMs: number;
+  /** Text the forecast is for: `maxBytes`, or fewer where this tier is known to stop earlier (p95). */
+  readonly plannedBytes: number;
+  readonly verdict: TierVerdict;
+}
+
+/**
+ * `fits`: all planned bytes inside the budget at the p95. `truncates`: a first patch fits, the rest meets the deadline.
+ * `cold`: would fit, or truncate, were it loaded. `late`: not even a first patch. `crowds`: would take time promised to others.
+ * `unavailable`: quarantined.
+ */
+export type TierVerdict = 'fits' | 'truncates' | 'cold' | 'late' | 'crowds' | 'unavailable';
+
+/**
+ * `fits`: the largest tier there is. `budget`: a larger tier would not fit the budget even alone and warm. `load`: a larger one
+ * would fit an idle server. `warming`: a larger one would fit but is still cold. `pinned`: the request named it.
+ * `truncates`: no tier can finish; the text ends at the deadline.
+ */
+export type RouteReason = 'fits' | 'budget' | 'load' | 'warming' | 'pinned' | 'truncates';
+
+export interface Decision {
+  readonly kind: 'admitted';
+  /** Names this admission in the ledger. */
+  readonly ticket: number;
+  readonly placement: Placement;
+  readonly reason: RouteReason;
+  /** p95 of arrival to last byte. */
+  readonly predictedMs: number;
+  readonly predictedFirstByteMs: number;
+  /** What the engine gets as its deadline: arrival + budget, less what it takes to send the last byte off. */
+  readonly deadlineAtMs: number;
+  /** Ascending by size, every tier that was considered. */
+  readonly tiers: readonly TierForecast[];
+}
+
+export type Refusal =
+  /** Not even one patch of the smallest tier, on an idle and warm server, fits: 422. */
+  | { readonly kind: 'infeasible'; readonly cheapestMs: number; readonly tiers: readonly TierForecast[] }
+  /** It would fit an idle server: 429. */
+  | { readonly kind: 'overloaded'; readonly retryAfterMs: number; readonly tiers: readonly TierForecast[] }
+  /** It would fit a warm server: 503. */
+  | { readonly kind: 'loading'; readonly retryAfterMs: number; readonly tiers: readonly TierForecast[] }
+  /** Every tier it may use is quarantined: 503. */
+  | { readonly kind: 'unavailable'; readonly tiers: readonly TierForecast[] };
+
+/** How one generation of an admitted request ended. */
+export type Outcome =
+  | { readonly kind: 'finished'; readonly result: GenerateResult }
+  /** The engine threw, or the stream was dropped before its result. */
+  | { readonly kind: 'failed' };
+
+export interface Router {
+  /** Admits the request and books its work, or refuses it. An admitted one must be observed `generations` times. */
+  route(request: RouteRequest): Decision | Refusal;
+  /** The same answer without booking anything, for `POST /v1/route`. */
+  explain(request: RouteRequest): Decision | Refusal;
+  /** So many more bytes of text have been decoded for it; keeps the ledger's view of remaining work honest. */
+  progress(decision: Decision, bytes: number): void;
+  /** Frees the booking and corrects the predictor. Call it once per generation, however it ended. */
+  observe(decision: Decision, outcome: Outcome): void;
+}
