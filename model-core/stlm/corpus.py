@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import lzma
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
-from typing import IO
 
 DOCUMENT_SEPARATOR = b"\n<|doc|>\n"
 SUFFIXES = (".txt", ".txt.xz", ".jsonl", ".jsonl.xz", ".parquet")
@@ -18,7 +18,7 @@ SUFFIXES = (".txt", ".txt.xz", ".jsonl", ".jsonl.xz", ".parquet")
 MAX_DOCUMENT_BYTES = 16 * 2**20
 _CHUNK_BYTES = 2**20
 
-Progress = Callable[[int], None]
+Progress = Callable[[int], object]
 """Called with the number of input (compressed) bytes consumed since the last call."""
 
 
@@ -52,8 +52,7 @@ def read_documents(path: Path, *, join_prompts: bool, progress: Progress) -> Ite
 
 
 def _chunks(path: Path, progress: Progress) -> Iterator[bytes]:
-    with open(path, "rb") as raw:
-        stream: IO[bytes] = lzma.open(raw) if path.name.endswith(".xz") else raw
+    with open(path, "rb") as raw, lzma.open(raw) if path.name.endswith(".xz") else nullcontext(raw) as stream:
         position = 0
         while chunk := stream.read(_CHUNK_BYTES):
             yield chunk

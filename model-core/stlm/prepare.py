@@ -10,12 +10,12 @@ import argparse
 import json
 import re
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tqdm import tqdm
 
-from stlm.corpus import CorpusError, corpus_suffix, read_documents
+from stlm.corpus import CorpusError, Progress, corpus_suffix, read_documents
 from stlm.shards import INDEX_NAME, ShardIndex, ShardWriter, Source
 
 _UNITS = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -28,6 +28,15 @@ class Input:
     path: Path
     name: str
     weight: float
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the shards depend on besides their input; recorded as `config` in `index.json`."""
+
+    shard_bytes: int
+    max_bytes_per_source: int | None
+    join_prompts: bool
 
 
 def parse_bytes(text: str) -> int:
@@ -102,22 +111,24 @@ def clean_document(raw: bytes) -> tuple[bytes, bool]:
     return document, True
 
 
-def prepare_source(
-    item: Input, folder: Path, index: ShardIndex, *, shard_bytes: int, max_bytes: int | None, join_prompts: bool, bar: tqdm
-) -> Source:
+def prepare_source(item: Input, folder: Path, index: ShardIndex, settings: Settings, progress: Progress) -> Source:
     """Writes one source's shards and records it in `index` and on disk. Raises CorpusError when it cannot be read."""
-    stat = item.path.stat()
-    writer = ShardWriter(folder, item.name, shard_bytes)
+    # The writer deletes this source's earlier shards: the index must not list them meanwhile.
+    index.remove(item.name)
+    index.save(folder)
+    writer = ShardWriter(folder, item.name, settings.shard_bytes)
+    limit = settings.max_bytes_per_source
     documents = invalid = bad_records = 0
     try:
-        for raw in read_documents(item.path, join_prompts=join_prompts, progress=bar.update):
+        stat = item.path.stat()
+        for raw in read_documents(item.path, join_prompts=settings.join_prompts, progress=progress):
             if raw is None:
                 bad_records += 1
                 continue
             document, valid = clean_document(raw)
             if not document:
                 continue
-            if max_bytes is not None and writer.total_bytes + len(document) > max_bytes:
+            if limit is not None and writer.total_bytes + len(document) > limit:
                 break
             invalid += not valid
             documents += 1
@@ -145,6 +156,33 @@ def prepare_source(
     return source
 
 
+def prepare(inputs: list[Input], folder: Path, settings: Settings, bar: tqdm) -> tuple[ShardIndex, list[CorpusError]]:
+    """Prepares every input that the folder does not hold yet. Returns the index and the errors of skipped files."""
+    index = _open_index(folder, settings)
+    skipped: list[CorpusError] = []
+    for item in inputs:
+        bar.set_postfix_str(item.name)
+        done = _finished(index, item)
+        if done:
+            index.replace(replace(done, weight=item.weight), index.shards_of(done.name))
+            index.save(folder)
+            bar.update(done.input_bytes)
+            continue
+        try:
+            source = prepare_source(item, folder, index, settings, bar.update)
+        except CorpusError as error:
+            skipped.append(error)
+            bar.write(f"skipped {error}", file=sys.stderr)
+            continue
+        if source.invalid_utf8_documents or source.bad_records:
+            bar.write(
+                f"{item.path.name}: {source.invalid_utf8_documents} documents with invalid UTF-8 repaired, "
+                f"{source.bad_records} records without text left out",
+                file=sys.stderr,
+            )
+    return index, skipped
+
+
 def _finished(index: ShardIndex, item: Input) -> Source | None:
     """The recorded source for this very input file, if the index has it."""
     stat = item.path.stat()
@@ -155,14 +193,14 @@ def _finished(index: ShardIndex, item: Input) -> Source | None:
     return None
 
 
-def _open_index(folder: Path, config: dict[str, int | bool | None]) -> ShardIndex:
-    """The folder's index, or an empty one when there is none or it was made with another configuration."""
+def _open_index(folder: Path, settings: Settings) -> ShardIndex:
+    """The folder's index, or an empty one when there is none or it was made with other settings."""
     if (folder / INDEX_NAME).exists():
         index = ShardIndex.load(folder)
-        if index.config == config:
+        if index.config == asdict(settings):
             return index
         print(f"{INDEX_NAME} was made with {index.config}: preparing everything again", file=sys.stderr)
-    return ShardIndex(config)
+    return ShardIndex(asdict(settings))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -175,53 +213,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Prepares every input. Exit status 1 only when nothing usable came out."""
+    settings = Settings(args.shard_bytes, args.max_bytes_per_source, args.join_prompts)
     try:
         inputs = find_inputs(args.input)
         args.output.mkdir(parents=True, exist_ok=True)
-        config = {
-            "shard_bytes": args.shard_bytes,
-            "max_bytes_per_source": args.max_bytes_per_source,
-            "join_prompts": args.join_prompts,
-        }
-        index = _open_index(args.output, config)
+        total = sum(item.path.stat().st_size for item in inputs)
+        with tqdm(total=total, unit="B", unit_scale=True, disable=None) as bar:
+            index, skipped = prepare(inputs, args.output, settings, bar)
     except (ValueError, OSError) as error:
         print(f"prepare: {error}", file=sys.stderr)
         return 1
-    usable, skipped = 0, 0
-    with tqdm(total=sum(item.path.stat().st_size for item in inputs), unit="B", unit_scale=True, disable=None) as bar:
-        for item in inputs:
-            bar.set_postfix_str(item.name)
-            done = _finished(index, item)
-            if done:
-                index.replace(replace(done, weight=item.weight), index.shards_of(done.name))
-                index.save(args.output)
-                bar.update(done.input_bytes)
-                usable += 1
-                continue
-            try:
-                source = prepare_source(
-                    item,
-                    args.output,
-                    index,
-                    shard_bytes=args.shard_bytes,
-                    max_bytes=args.max_bytes_per_source,
-                    join_prompts=args.join_prompts,
-                    bar=bar,
-                )
-            except CorpusError as error:
-                skipped += 1
-                bar.write(f"skipped {error}", file=sys.stderr)
-                continue
-            usable += 1
-            if source.invalid_utf8_documents or source.bad_records:
-                bar.write(
-                    f"{item.path.name}: {source.invalid_utf8_documents} documents with invalid UTF-8 repaired, "
-                    f"{source.bad_records} records without text left out",
-                    file=sys.stderr,
-                )
-    total = sum(source.bytes for source in index.sources)
     print(
-        f"{usable} sources, {total:,} bytes, {sum(s.documents for s in index.sources):,} documents "
-        f"in {args.output}; {skipped} files skipped"
+        f"{len(index.sources)} sources, {sum(s.bytes for s in index.sources):,} bytes, "
+        f"{sum(s.documents for s in index.sources):,} documents in {args.output}; {len(skipped)} files skipped"
     )
-    return 0 if usable else 1
+    return 0 if len(skipped) < len(inputs) else 1

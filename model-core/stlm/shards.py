@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from array import array
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -78,15 +77,20 @@ class ShardIndex:
         }
         part = folder / f"{INDEX_NAME}.part"
         part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        os.replace(part, folder / INDEX_NAME)
+        part.replace(folder / INDEX_NAME)
 
     def shards_of(self, source: str) -> list[Shard]:
         return [shard for shard in self.shards if shard.source == source]
 
+    def remove(self, source: str) -> None:
+        self.sources = [s for s in self.sources if s.name != source]
+        self.shards = [s for s in self.shards if s.source != source]
+
     def replace(self, source: Source, shards: list[Shard]) -> None:
         """Adds a finished source, or puts it in the place of its earlier version."""
-        self.sources = [*(s for s in self.sources if s.name != source.name), source]
-        self.shards = [*(s for s in self.shards if s.source != source.name), *shards]
+        self.remove(source.name)
+        self.sources.append(source)
+        self.shards.extend(shards)
 
 
 class ShardWriter:
@@ -108,7 +112,7 @@ class ShardWriter:
         if self._bin is not None and self._offsets[-1] + len(document) > self.shard_bytes:
             self.close()
         if self._bin is None:
-            self._bin = open(self._path("bin"), "wb")
+            self._bin = self._path("bin").open("wb")
         self._bin.write(document)
         self._offsets.append(self._offsets[-1] + len(document))
         self.total_bytes += len(document)
