@@ -49,10 +49,14 @@ class PatchRule:
         """uint8 [vocabulary]: 0 separator, 1 word, 2 special."""
         return np.array(["swx".index(c) for c in self.classes], dtype=np.uint8)
 
-    def ends(self, ids: np.ndarray) -> np.ndarray:
-        """bool [n]: True where the id at that place ends its patch. `ids` int [n] is a stream from its start."""
+    def ends(self, ids: np.ndarray, previous: int | None = None) -> np.ndarray:
+        """bool [n]: True where the id at that place ends its patch.
+
+        `ids` int [n] is a stream from its start, or from the start of a patch with `previous` the id before it.
+        """
         classes = self.class_table[ids]
-        before = np.concatenate([np.zeros(1, np.uint8), classes[:-1]])
+        first = 0 if previous is None else self.class_table[previous]
+        before = np.concatenate([np.array([first], np.uint8), classes[:-1]])
         natural = (classes == 2) | ((classes == 0) & (before == 1))
         # Between two natural ends, a patch is cut every `cap` ids.
         end_at = np.flatnonzero(natural)
@@ -68,9 +72,9 @@ class PatchRule:
         pieces = np.split(ids, np.flatnonzero(self.ends(ids)) + 1)
         return pieces if len(pieces[-1]) else pieces[:-1]
 
-    def rows(self, ids: np.ndarray) -> np.ndarray:
+    def rows(self, ids: np.ndarray, previous: int | None = None) -> np.ndarray:
         """uint16 [patches, cap], padded: the stream as the model reads it; an unfinished last patch is dropped."""
-        ends = np.flatnonzero(self.ends(ids))
+        ends = np.flatnonzero(self.ends(ids, previous))
         rows = np.full((len(ends), self.cap), self.specials["pad"], dtype=np.uint16)
         if len(ends) == 0:
             return rows

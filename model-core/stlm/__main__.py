@@ -1,0 +1,39 @@
+"""`python -m stlm COMMAND`: one subcommand a module; each module declares its own options and does its own work."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+COMMANDS = {
+    "prepare": "folders of text to memory-mapped byte shards",
+    "train": "train a tier on shards, within a time budget",
+    "grow": "start a larger tier from a smaller one without changing what it computes",
+    "export": "checkpoint to an fp32 ONNX graph",
+    "quantize": "checkpoint to an int4 or uint8 artifact with its manifest",
+    "evaluate": "bits per byte of an artifact on held-out text, by domain",
+    "generate": "text from an artifact",
+    "baseline": "byte 5-gram (Kneser-Ney) and xz on the same text",
+    "card": "the model card of an artifact",
+    "plot": "loss curve from a run's metrics",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m stlm", description="Train, export and judge super-tiny byte models.")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    given = sys.argv[1:] if argv is None else argv
+    for name, text in COMMANDS.items():
+        # Modules import torch, onnx or matplotlib: only the one asked for is loaded, so --help stays quick.
+        subparser = subparsers.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        if given[:1] == [name]:
+            module = importlib.import_module(f"stlm.{name}")
+            module.add_arguments(subparser)
+            subparser.set_defaults(run=module.main)
+    args = parser.parse_args(given)
+    return args.run(args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

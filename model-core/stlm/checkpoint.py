@@ -1,0 +1,74 @@
+"""Checkpoints: one file with everything a run needs to go on exactly, replaced in one step."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stlm.model import ModelConfig, PatchLM
+from stlm.patch import PatchRule
+
+FORMAT = 1
+
+
+class CheckpointError(ValueError):
+    """The file is no checkpoint of ours, or of another model than asked for."""
+
+
+def save(path: Path, content: dict[str, Any]) -> None:
+    """Writes beside `path`, flushes to disk, renames: a kill at any moment leaves the old file or the new one.
+
+    Raises OSError (a full disk) and leaves the old file alone.
+    """
+    part = path.with_suffix(".part")
+    try:
+        with part.open("wb") as file:
+            torch.save({"format": FORMAT, **content}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Raises FileNotFoundError, or CheckpointError when the file is damaged or of another format."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise
+    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"{path}: not a readable checkpoint ({error})") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: not a checkpoint of format {FORMAT}")
+    return content
+
+
+def check_config(path: Path, content: dict[str, Any], config: ModelConfig, rule: PatchRule) -> None:
+    """Raises CheckpointError naming the first field in which the checkpoint's model differs from `config`."""
+    saved = content["config"]
+    for field in fields(ModelConfig):
+        ours = getattr(config, field.name)
+        if saved.get(field.name) != ours:
+            raise CheckpointError(
+                f"{path}: checkpoint of another config: {field.name} is {saved.get(field.name)!r} there and {ours!r} here"
+            )
+    if content["rule_hash"] != rule.rule_hash:
+        raise CheckpointError(f"{path}: checkpoint of another patch rule ({content['rule_hash'][:12]}…)")
+
+
+def load_model(path: Path) -> tuple[PatchLM, dict[str, Any]]:
+    """The model of a checkpoint, in evaluation mode, and the checkpoint's other content."""
+    content = load(path)
+    rule = PatchRule.load()
+    config = ModelConfig(**content["config"])
+    check_config(path, content, config, rule)
+    model = PatchLM(config, rule)
+    model.load_state_dict(content["model"])
+    return model.eval(), content

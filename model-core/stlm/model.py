@@ -1,0 +1,292 @@
+"""The model: bytes -> patches -> trunk -> bytes of the next patch. One class at every size; `tiers.py` has the sizes.
+
+A patch (about one word, at most `cap` bytes) enters the trunk as one vector and leaves as the bytes of the next patch:
+
+    bytes of patch s --prefix features of the whole patch--> [local_width] --lift--> [width]
+        --trunk: causal transformer over patches (rotary, QK-norm, few KV heads, parallel attention and MLP)--> state s
+    state s --drop--> [local_width] + prefix features of the bytes known so far --local blocks--> logits of the next byte
+
+The prefix features of bytes b_0..b_{j-1} of a patch are sums of table rows, so they cost lookups and no arithmetic:
+  * `place`  one row per (place in the patch, byte), summed over the prefix;
+  * `words`  one row per hash of the prefix: a hashed trie of the words of the language;
+  * `pairs`  one row per hash of (patch before, prefix): the same with one word of context.
+Encoder and decoder share the three tables: a whole patch is the prefix that has reached its end.
+Table rows are read by their key alone, so they add parameters without adding time, at training and when served.
+
+Sources: patches at word boundaries, SpaceByte (arXiv 2404.14408); tabulation hashing, Patrascu & Thorup (STOC 2011);
+hashed n-gram rows, BLT (arXiv 2412.09871); parallel blocks, GPT-J/PaLM (arXiv 2204.02311); MQA (arXiv 1911.02150);
+QK-norm (arXiv 2010.04245); squared ReLU, Primer (arXiv 2109.08668); rotary, RoFormer (arXiv 2104.09864).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stlm.patch import PatchRule
+
+NORM_EPS = 1e-6
+ROTARY_BASE = 10_000.0
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of one model. Widths in channels, `context` in patches, `cap` in bytes."""
+
+    name: str
+    width: int
+    layers: int
+    heads: int
+    kv_heads: int
+    mlp: int
+    local_width: int
+    local_mlp: int
+    local_blocks: int
+    words_rows: int
+    pairs_rows: int
+    head_dim: int = 64
+    context: int = 512
+    cap: int = 12
+    vocabulary: int = 272
+    local_attention: bool = False
+    """Attention among the bytes of a patch in the local blocks (an ablation arm; the export refuses it)."""
+    byte_window: int = 0
+    """How many earlier patches that attention also sees (an ablation arm); 0: patches are isolated."""
+
+    def to_dict(self) -> dict[str, int | str | bool]:
+        return asdict(self)
+
+
+def norm(x: Tensor) -> Tensor:
+    """RMSNorm without weights over the last axis; the matrices that follow absorb any gain."""
+    return F.rms_norm(x, (x.shape[-1],), eps=NORM_EPS)
+
+
+def fake_quantize(weight: Tensor, block: int = 32) -> Tensor:
+    """int4 rounding of each run of `block` inputs as `quantize.py` exports it, with a straight-through gradient."""
+    blocks = weight.detach().reshape(-1, block)
+    scale = block_scale(blocks)
+    rounded = (blocks / scale).round().clamp(-8, 7) * scale
+    return weight + (rounded.reshape(weight.shape) - weight.detach())
+
+
+def block_scale(blocks: Tensor) -> Tensor:
+    """[n, 1]: the entry of largest magnitude lands on -8, so all 16 levels are used (llama.cpp's Q4_0)."""
+    extreme = blocks.gather(1, blocks.abs().argmax(dim=1, keepdim=True))
+    scale = extreme / -8
+    return torch.where(scale == 0, torch.ones_like(scale), scale)
+
+
+class Linear(nn.Linear):
+    """A matrix without bias that can train against its own int4 rounding (`int4` is switched on late in a run)."""
+
+    int4 = False
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, bias=False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.linear(input, fake_quantize(self.weight) if self.int4 else self.weight)
+
+
+class Table(nn.Module):
+    """Rows of `width` looked up by index; the last row is the padding row and stays zero."""
+
+    int4 = False
+
+    def __init__(self, rows: int, width: int, scale: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(rows + 1, width) * scale)
+        self.weight.data[-1] = 0
+
+    def forward(self, index: Tensor) -> Tensor:
+        """`index` int64 [...] -> [..., width]; an index of `rows` gives zeros."""
+        weight = fake_quantize(self.weight) if self.int4 else self.weight
+        return F.embedding(index, weight, padding_idx=weight.shape[0] - 1)
+
+
+def rotary_tables(context: int, head_dim: int) -> tuple[Tensor, Tensor]:
+    """cos and sin, [context, head_dim / 2]."""
+    frequency = ROTARY_BASE ** (-torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim)
+    angle = torch.arange(context, dtype=torch.float32)[:, None] * frequency
+    return angle.cos(), angle.sin()
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary embedding of `x` [batch, patches, heads, head_dim]: the first half of the channels pairs with the second."""
+    a, b = x.chunk(2, dim=-1)
+    cos, sin = cos[: x.shape[1], None], sin[: x.shape[1], None]
+    return torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)
+
+
+class TrunkBlock(nn.Module):
+    """Attention and MLP side by side on one norm, so a block is two matrix products: `enter` and `leave`.
+
+    `enter` rows: queries (heads), keys (kv_heads), values (kv_heads), MLP. `leave` columns: heads, MLP.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        attention = config.heads * config.head_dim
+        self.enter = Linear(config.width, attention + 2 * config.kv_heads * config.head_dim + config.mlp)
+        self.leave = Linear(attention + config.mlp, config.width)
+        nn.init.zeros_(self.leave.weight)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """[batch, patches, width] -> the same."""
+        c = self.config
+        batch, patches, _ = x.shape
+        rotated = (c.heads + c.kv_heads) * c.head_dim
+        qk, v, hidden = self.enter(norm(x)).split([rotated, c.kv_heads * c.head_dim, c.mlp], dim=-1)
+        qk = rotate(norm(qk.reshape(batch, patches, c.heads + c.kv_heads, c.head_dim)), cos, sin).transpose(1, 2)
+        q, k = qk.split([c.heads, c.kv_heads], dim=1)
+        v = v.reshape(batch, patches, c.kv_heads, c.head_dim).transpose(1, 2)
+        attended = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+        attended = attended.transpose(1, 2).reshape(batch, patches, -1)
+        return x + self.leave(torch.cat([attended, hidden.relu().square()], dim=-1))
+
+
+class LocalBlock(nn.Module):
+    """Squared-ReLU MLP at each byte position, after optional causal attention within a patch and a few before it."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.window = config.byte_window
+        if config.local_attention:
+            self.qkv = Linear(config.local_width, 3 * config.local_width)
+            self.mix = Linear(config.local_width, config.local_width)
+            nn.init.zeros_(self.mix.weight)
+        self.up = Linear(config.local_width, config.local_mlp)
+        self.down = Linear(config.local_mlp, config.local_width)
+        nn.init.zeros_(self.down.weight)
+
+    def attend(self, z: Tensor, mask: Tensor) -> Tensor:
+        """`z` [batch, patches, cap, local_width]; each byte sees earlier bytes of its patch and of `window` before."""
+        batch, patches, cap, width = z.shape
+        q, k, v = (self.qkv(norm(z)).reshape(batch, patches, cap, 3, width // 64, 64)).unbind(3)
+        k, v = self.widen(k), self.widen(v)
+        q, k, v = (t.flatten(0, 1).transpose(1, 2) for t in (norm(q), norm(k), v))
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None])
+        return self.mix(out.transpose(1, 2).reshape(batch, patches, cap, width))
+
+    def widen(self, t: Tensor) -> Tensor:
+        """Puts the `window` patches before each patch in front of it: [b, s, cap, ...] -> [b, s, (window+1)*cap, ...]."""
+        padded = F.pad(t, (0, 0) * (t.dim() - 2) + (self.window, 0))
+        shifted = [padded[:, i : i + t.shape[1]] for i in range(self.window + 1)]
+        return torch.cat(shifted, dim=2)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return z + self.down(self.up(norm(z)).relu().square())
+
+
+class PatchLM(nn.Module):
+    """The byte-level patch language model described at the top of this file."""
+
+    place_offset: Tensor
+    words_key: Tensor
+    pairs_key: Tensor
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, config: ModelConfig, rule: PatchRule) -> None:
+        super().__init__()
+        self.config = config
+        self.rule = rule
+        c = config
+        self.place = Table(c.cap * c.vocabulary, c.local_width, scale=0.4)
+        self.words = Table(c.words_rows, c.local_width, scale=0.0)
+        self.pairs = Table(c.pairs_rows, c.local_width, scale=0.0)
+        self.lift = Linear(c.local_width, c.width)
+        self.trunk = nn.ModuleList(TrunkBlock(c) for _ in range(c.layers))
+        self.drop = Linear(c.width, c.local_width)
+        self.local = nn.ModuleList(LocalBlock(c) for _ in range(c.local_blocks))
+        self.head = Linear(c.local_width, c.vocabulary)
+        nn.init.zeros_(self.head.weight)
+        # Tabulation hashing: a random number per (place, id); a prefix's key is their sum. Part of the model's definition.
+        random = np.random.Generator(np.random.PCG64(20_240_514))
+        keys = torch.from_numpy(random.integers(0, 2**31, size=(2, c.cap, c.vocabulary), dtype=np.int64))
+        pad = rule.specials["pad"]
+        keys[:, :, pad] = 0
+        self.register_buffer("words_key", keys[0], persistent=False)
+        self.register_buffer("pairs_key", keys[1], persistent=False)
+        self.register_buffer("place_offset", torch.arange(c.cap) * c.vocabulary, persistent=False)
+        cos, sin = rotary_tables(c.context, c.head_dim)
+        self.register_buffer("cos", cos, persistent=False)
+        self.register_buffer("sin", sin, persistent=False)
+
+    def prefix_features(self, rows: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+        """Table sums for every prefix of every patch.
+
+        rows, before: int64 [..., cap], the patches and the patch before each (padded).
+        Returns the features of the prefixes of length 0..cap-1, [..., cap, local_width], and of the whole patch
+        [..., local_width].
+        """
+        c = self.config
+        pad = self.rule.specials["pad"]
+        at = torch.where(rows == pad, c.cap * c.vocabulary, rows + self.place_offset)
+        place = self.place(at).cumsum(dim=-2)
+        key = self.words_key.gather(1, rows.reshape(-1, c.cap).T).T.reshape(rows.shape).cumsum(dim=-1)
+        context = self.pairs_key.gather(1, before.reshape(-1, c.cap).T).T.reshape(rows.shape).sum(dim=-1, keepdim=True)
+        place, key = F.pad(place, (0, 0, 1, 0)), F.pad(key, (1, 0))
+        features = place + self.words(key % c.words_rows) + self.pairs((key + context) % c.pairs_rows)
+        return features[..., :-1, :], features[..., -1, :]
+
+    def states(self, whole: Tensor) -> Tensor:
+        """Trunk: whole-patch features [batch, patches, local_width] -> normalised states [batch, patches, width]."""
+        x = self.lift(norm(whole))
+        for block in self.trunk:
+            x = block(x, self.cos, self.sin)
+        return norm(x)
+
+    def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Teacher-forced logits of the bytes of patches 1..S given the patches before them.
+
+        rows: int64 [batch, S + 1, cap], padded. Returns logits [n, vocabulary] of the n ids that are not padding in
+        rows[:, 1:], in order, and those ids [n].
+        """
+        pad = self.rule.specials["pad"]
+        before = F.pad(rows[:, :-1], (0, 0, 1, 0), value=pad)
+        prefixes, whole = self.prefix_features(rows, before)
+        state = self.drop(self.states(whole[:, :-1]))
+        target = rows[:, 1:]
+        known = target != pad
+        z = state[:, :, None] + prefixes[:, 1:]
+        mask = self.local_mask(rows) if self.config.local_attention else None
+        if mask is None:
+            z = z[known]
+        for block in self.local:
+            if mask is not None:
+                z = z + block.attend(z, mask)
+            z = block(z)
+        if mask is not None:
+            z = z[known]
+        return self.head(norm(z)), target[known]
+
+    def local_mask(self, rows: Tensor) -> Tensor:
+        """bool [batch * S, cap, (byte_window + 1) * cap]: which bytes each byte of patches 1..S may see."""
+        c = self.config
+        known = rows[:, 1:] != self.rule.specials["pad"]
+        padded = F.pad(known, (0, 0, c.byte_window, 0))
+        earlier = [padded[:, i : i + known.shape[1]] for i in range(c.byte_window)]
+        causal = torch.ones(c.cap, c.cap, dtype=torch.bool, device=rows.device).tril()
+        own = causal.expand(*known.shape[:2], c.cap, c.cap)
+        seen = [e[:, :, None].expand_as(own) for e in earlier]
+        return torch.cat([*seen, own], dim=-1).flatten(0, 1)
+
+    def set_int4(self, on: bool) -> None:
+        """Trains against int4 rounding from here on (the trunk and the tables; the local blocks are served in 8 bits)."""
+        for module in [*self.trunk.modules(), self.place, self.words, self.pairs]:
+            if isinstance(module, Linear | Table):
+                module.int4 = on
+
+    def parameters_by_part(self) -> dict[str, int]:
+        """Unique parameters: 'embedding' (tables), 'trunk', 'local' (lift, drop, blocks, head) and 'total'."""
+        table = sum((t.weight.shape[0] - 1) * t.weight.shape[1] for t in (self.place, self.words, self.pairs))
+        trunk = sum(p.numel() for p in self.trunk.parameters())
+        local = sum(p.numel() for part in (self.lift, self.drop, self.local, self.head) for p in part.parameters())
+        return {"embedding": table, "trunk": trunk, "local": local, "total": table + trunk + local}

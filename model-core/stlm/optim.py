@@ -1,0 +1,65 @@
+"""Muon for the matrices of the trunk and the local blocks, AdamW for tables and head.
+
+Muon (Jordan 2024, github.com/KellerJordan/Muon): the momentum of a matrix is replaced by its nearest orthogonal matrix,
+found by five Newton-Schulz steps, so every direction of the update has the same length.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from stlm.model import PatchLM
+
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+
+
+def orthogonalize(update: Tensor, steps: int = 5) -> Tensor:
+    """The nearest semi-orthogonal matrix to `update` [m, n], singular values within about 0.7-1.2."""
+    a, b, c = NEWTON_SCHULZ
+    x = update.bfloat16() if update.is_cuda else update
+    tall = x.shape[0] > x.shape[1]
+    x = x.T if tall else x
+    x = x / (x.norm() + 1e-7)
+    for _ in range(steps):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return (x.T if tall else x).to(update.dtype)
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum, orthogonalised. `lr` is the length of a step relative to a matrix of unit spectral norm."""
+
+    def __init__(self, params: list[nn.Parameter], lr: float, momentum: float = 0.95, weight_decay: float = 0.0) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state = self.state[parameter]
+                if not state:
+                    state["momentum"] = torch.zeros_like(parameter)
+                momentum = state["momentum"]
+                momentum.lerp_(parameter.grad, 1 - group["momentum"])
+                nesterov = parameter.grad.lerp(momentum, group["momentum"])
+                update = orthogonalize(nesterov)
+                aspect = max(1.0, parameter.shape[0] / parameter.shape[1]) ** 0.5
+                # Cautious decay (arXiv 2510.12402): only where it pulls the same way as the step.
+                same_way = (update * parameter > 0).to(parameter.dtype)
+                parameter.mul_(1 - group["lr"] * group["weight_decay"] * same_way)
+                parameter.add_(update, alpha=-group["lr"] * aspect)
+
+
+def make_optimizers(model: PatchLM, matrix_lr: float, table_lr: float, head_lr: float, decay: float) -> list[torch.optim.Optimizer]:
+    """Muon for every matrix but the head; AdamW for the three tables and the head."""
+    tables = [model.place.weight, model.words.weight, model.pairs.weight]
+    apart = {id(p) for p in [*tables, model.head.weight]}
+    matrices = [p for p in model.parameters() if id(p) not in apart]
+    adam = torch.optim.AdamW(
+        [{"params": tables, "lr": table_lr}, {"params": [model.head.weight], "lr": head_lr}],
+        betas=(0.8, 0.99), eps=1e-10, weight_decay=0.0, fused=True,
+    )  # fmt: skip
+    return [Muon(matrices, lr=matrix_lr, weight_decay=decay), adam]

@@ -1,0 +1,27 @@
+"""The sizes we serve. Widths are those that run fast on a CPU: few wide blocks, one KV head, tables that cost no time."""
+
+from __future__ import annotations
+
+from stlm.model import ModelConfig
+
+TIERS: dict[str, ModelConfig] = {
+    config.name: config
+    for config in (
+        ModelConfig(
+            name="stlm-tiny", width=64, layers=2, heads=1, kv_heads=1, mlp=128,
+            local_width=32, local_mlp=64, local_blocks=1, words_rows=2048, pairs_rows=2048, context=128,
+        ),
+        ModelConfig(
+            name="stlm-10m", width=384, layers=3, heads=6, kv_heads=1, mlp=1536,
+            local_width=256, local_mlp=768, local_blocks=1, words_rows=8192, pairs_rows=8192,
+        ),
+        ModelConfig(
+            name="stlm-50m", width=576, layers=9, heads=9, kv_heads=1, mlp=2304,
+            local_width=384, local_mlp=1152, local_blocks=1, words_rows=16384, pairs_rows=24576,
+        ),
+        ModelConfig(
+            name="stlm-100m", width=768, layers=12, heads=12, kv_heads=1, mlp=3072,
+            local_width=512, local_mlp=1536, local_blocks=1, words_rows=16384, pairs_rows=32768,
+        ),
+    )
+}  # fmt: skip
