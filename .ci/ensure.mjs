@@ -15,8 +15,8 @@ import { Unready, run } from './step.mjs';
 /** What each command needs: packages beyond the server's own, which TypeScript projects, and Python. */
 const NEEDS = {
   start: { devPackages: false, projects: ['tsconfig.node.json'], python: false },
-  bench: { devPackages: true, projects: [], python: false },
-  test: { devPackages: true, projects: [], python: true },
+  bench: { devPackages: true, projects: ['tsconfig.json'], python: false },
+  test: { devPackages: true, projects: ['tsconfig.json'], python: true },
 };
 
 function requireNode() {
