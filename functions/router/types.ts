@@ -30,17 +30,20 @@ export interface RouteRequest {
   readonly generations: number;
 }
 
-/** What one tier would do with the request, on the worker that would serve it soonest. */
+/** What one tier would do with the request, on the worker that would serve it best. */
 export interface TierForecast {
   readonly tier: string;
   readonly worker: number;
   readonly warm: boolean;
-  /** The parts of the expected time, and the p95 of their sum from arrival to the last byte. */
+  /** The parts of the expected time. */
   readonly waitMs: number;
   readonly loadMs: number;
   readonly prefillMs: number;
   readonly decodeMs: number;
+  /** From arrival to the last byte of the planned text: expected, and at the p95. */
+  readonly expectedMs: number;
   readonly predictedMs: number;
+  /** From arrival to the first byte, at the p95. */
   readonly predictedFirstByteMs: number;
   /** Text the forecast is for: `maxBytes`, or fewer where this tier is known to stop earlier (p95). */
   readonly plannedBytes: number;
@@ -48,9 +51,9 @@ export interface TierForecast {
 }
 
 /**
- * `fits`: all planned bytes inside the budget at the p95. `truncates`: a first patch fits, the rest meets the deadline.
- * `cold`: would fit, or truncate, were it loaded. `late`: not even a first patch. `crowds`: would take time promised to others.
- * `unavailable`: quarantined.
+ * `fits`: all planned bytes inside the budget at the p95. `truncates`: text begins in time and ends at the deadline, with at least
+ * half of what an idle server would give. `cold`: would do better were it loaded. `late`: neither. `crowds`: would take time that
+ * is promised to others. `unavailable`: quarantined.
  */
 export type TierVerdict = 'fits' | 'truncates' | 'cold' | 'late' | 'crowds' | 'unavailable';
 
@@ -67,8 +70,10 @@ export interface Decision {
   readonly ticket: number;
   readonly placement: Placement;
   readonly reason: RouteReason;
-  /** p95 of arrival to last byte. */
+  /** From arrival to the last byte, cut at the budget: expected, and at the p95. */
+  readonly expectedMs: number;
   readonly predictedMs: number;
+  /** From arrival to the first byte, at the p95. */
   readonly predictedFirstByteMs: number;
   /** What the engine gets as its deadline: arrival + budget, less what it takes to send the last byte off. */
   readonly deadlineAtMs: number;
@@ -101,4 +106,6 @@ export interface Router {
   progress(decision: Decision, bytes: number): void;
   /** Frees the booking and corrects the predictor. Call it once per generation, however it ended. */
   observe(decision: Decision, outcome: Outcome): void;
+  /** Loads a tier into a worker and, the first time, measures it. Never rejects: a failed load is logged and the tier stays cold. */
+  warm(placement: Placement): Promise<void>;
 }

@@ -1,0 +1,168 @@
+/**
+ * The ledger of work a worker has been promised to do, and whether one more piece can be promised.
+ *
+ * A worker runs, patch by patch, the generation with the earliest deadline, and ends every generation at its deadline. So the time a
+ * newcomer waits is what the bookings with earlier deadlines still need, each cut at its own deadline; and what it takes from the
+ * bookings with later deadlines must leave each of them what it was promised.
+ */
+export interface Booking {
+  readonly ticket: number;
+  readonly deadlineAtMs: number;
+  /** Expected compute still to do, as if there were no deadline. */
+  readonly remainingMs: number;
+  /** How much of that no later admission may take away. */
+  readonly promisedMs: number;
+  /** The longest stretch of it that nothing can interrupt: one run. */
+  readonly runMs: number;
+}
+
+export interface WorkerLedger {
+  /** Earliest deadline first; among equals, first come first. */
+  readonly bookings: readonly Booking[];
+  /** Up to when the bookings' remaining work has been brought. */
+  readonly asOfMs: number;
+  /** A load blocks its worker; now or in the past when none is under way. */
+  readonly loadingUntilMs: number;
+  /** Time the worker has had bookings to work on, ever. */
+  readonly busyMs: number;
+  readonly drained: Drained;
+}
+
+/** Decayed sums over recent releases: the work that left the ledger, and the time the worker was busy with it. */
+interface Drained {
+  readonly workMs: number;
+  readonly busyMs: number;
+  /** The ledger's `busyMs` at the last release. */
+  readonly upToBusyMs: number;
+}
+
+/** Work counted as drained before any was measured: the rate starts at 1. */
+const PRIOR_DRAINED_MS = 100;
+const DRAINED_DECAY = 0.95;
+/** Bookings below this are rounding, not a broken promise. */
+const GRACE_MS = 0.5;
+
+export function idleLedger(nowMs: number): WorkerLedger {
+  return {
+    bookings: [],
+    asOfMs: nowMs,
+    loadingUntilMs: nowMs,
+    busyMs: 0,
+    drained: { workMs: PRIOR_DRAINED_MS, busyMs: PRIOR_DRAINED_MS, upToBusyMs: 0 },
+  };
+}
+
+/** Lets the worker have worked, earliest deadline first, since the ledger was last brought up to date. */
+export function advance(ledger: WorkerLedger, nowMs: number): WorkerLedger {
+  if (nowMs <= ledger.asOfMs) return ledger;
+  let leftMs = Math.max(0, nowMs - Math.max(ledger.asOfMs, ledger.loadingUntilMs));
+  const busyMs = ledger.bookings.length > 0 ? leftMs : 0;
+  const bookings = ledger.bookings.map((booking) => {
+    const doneMs = Math.min(leftMs, booking.remainingMs);
+    leftMs -= doneMs;
+    return worked(booking, doneMs);
+  });
+  return { ...ledger, bookings, asOfMs: nowMs, busyMs: ledger.busyMs + busyMs };
+}
+
+function worked(booking: Booking, doneMs: number): Booking {
+  const remainingMs = booking.remainingMs - doneMs;
+  return { ...booking, remainingMs, promisedMs: Math.min(Math.max(0, booking.promisedMs - doneMs), remainingMs) };
+}
+
+/** Replaces the guess of a booking's remaining work by what its progress shows. */
+export function reestimate(ledger: WorkerLedger, ticket: number, remainingMs: number, runMs: number): WorkerLedger {
+  const bookings = ledger.bookings.map((booking) =>
+    booking.ticket === ticket ? { ...booking, remainingMs, runMs, promisedMs: Math.min(booking.promisedMs, remainingMs) } : booking,
+  );
+  return { ...ledger, bookings };
+}
+
+export function book(ledger: WorkerLedger, booking: Booking): WorkerLedger {
+  const at = ledger.bookings.findIndex((other) => other.deadlineAtMs > booking.deadlineAtMs);
+  return { ...ledger, bookings: ledger.bookings.toSpliced(at < 0 ? ledger.bookings.length : at, 0, booking) };
+}
+
+/** @param bookedMs the whole work the booking was made with: all of it has left the queue, done or not. */
+export function release(ledger: WorkerLedger, ticket: number, bookedMs: number): WorkerLedger {
+  const { workMs, busyMs, upToBusyMs } = ledger.drained;
+  return {
+    ...ledger,
+    bookings: ledger.bookings.filter((booking) => booking.ticket !== ticket),
+    drained: {
+      workMs: workMs * DRAINED_DECAY + bookedMs,
+      busyMs: busyMs * DRAINED_DECAY + ledger.busyMs - upToBusyMs,
+      upToBusyMs: ledger.busyMs,
+    },
+  };
+}
+
+export function block(ledger: WorkerLedger, untilMs: number): WorkerLedger {
+  return { ...ledger, loadingUntilMs: Math.max(ledger.loadingUntilMs, untilMs) };
+}
+
+export function unblock(ledger: WorkerLedger, nowMs: number): WorkerLedger {
+  return { ...ledger, loadingUntilMs: Math.min(ledger.loadingUntilMs, nowMs) };
+}
+
+/** Work queued, each booking cut at its deadline. */
+export function backlogMs(ledger: WorkerLedger, nowMs: number): number {
+  return lastEndMs(ledger.bookings, startMs(ledger, nowMs)) - nowMs;
+}
+
+/** Booked work that leaves per millisecond of a busy worker; 1 when predictions are right. */
+export function drainRate(ledger: WorkerLedger): number {
+  return ledger.drained.workMs / ledger.drained.busyMs;
+}
+
+export interface Wait {
+  /** Until the worker turns to a generation of that deadline. */
+  readonly expectedMs: number;
+  /** The same if the run under way has only just begun. */
+  readonly worstMs: number;
+}
+
+export function wait(ledger: WorkerLedger, nowMs: number, deadlineAtMs: number): Wait {
+  const earlier = ledger.bookings.filter((booking) => booking.deadlineAtMs <= deadlineAtMs);
+  const queuedMs = lastEndMs(earlier, startMs(ledger, nowMs)) - nowMs;
+  // With nothing earlier to run, the worker is inside a run of the next booking, if it has one.
+  const blockingMs = earlier.length === 0 ? (ledger.bookings[0]?.runMs ?? 0) : 0;
+  return { expectedMs: queuedMs + blockingMs / 2, worstMs: queuedMs + blockingMs };
+}
+
+/**
+ * Whether `workMs` more with this deadline, and a load of `loadMs` before anything else, would take from a later booking what it was
+ * promised, or from any booking in the case of a load.
+ */
+export function crowds(ledger: WorkerLedger, nowMs: number, newcomer: { deadlineAtMs: number; workMs: number; loadMs: number }): boolean {
+  let without = startMs(ledger, nowMs);
+  let within = without + newcomer.loadMs;
+  let arrived = false;
+  for (const booking of ledger.bookings) {
+    if (!arrived && booking.deadlineAtMs > newcomer.deadlineAtMs) {
+      within = endMs(within, newcomer.workMs, newcomer.deadlineAtMs);
+      arrived = true;
+    }
+    const withoutEnd = endMs(without, booking.remainingMs, booking.deadlineAtMs);
+    const withinEnd = endMs(within, booking.remainingMs, booking.deadlineAtMs);
+    // One that already gets less than promised may not lose more, but does not forbid what leaves it alone.
+    const dueMs = Math.min(booking.promisedMs, withoutEnd - without);
+    if (withinEnd - within < dueMs - GRACE_MS) return true;
+    without = withoutEnd;
+    within = withinEnd;
+  }
+  return false;
+}
+
+function startMs(ledger: WorkerLedger, nowMs: number): number {
+  return Math.max(nowMs, ledger.loadingUntilMs);
+}
+
+function lastEndMs(bookings: readonly Booking[], fromMs: number): number {
+  return bookings.reduce((end, booking) => endMs(end, booking.remainingMs, booking.deadlineAtMs), fromMs);
+}
+
+/** Served from `fromMs` on, it ends with its work or at its deadline, and not before it began. */
+function endMs(fromMs: number, workMs: number, deadlineAtMs: number): number {
+  return Math.max(fromMs, Math.min(fromMs + workMs, deadlineAtMs));
+}

@@ -1,0 +1,116 @@
+/** What every tier on every worker would do with a request right now: predictions and ledgers brought together, nothing booked. */
+import type { Manifest } from '../schema/manifest.js';
+import { backlogMs, crowds, wait, type WorkerLedger } from './admit.js';
+import type { Candidate, Placements, Reach } from './choose.js';
+import { type LatencyModel, margin, overhead, predictCompute, tierModel } from './predict.js';
+import { AUTO, type RouteRequest } from './types.js';
+
+/** A candidate with the forecast behind it. */
+export interface Evaluation extends Candidate {
+  readonly waitMs: number;
+  readonly loadMs: number;
+  readonly prefillMs: number;
+  readonly decodeMs: number;
+  readonly expectedMs: number;
+  readonly predictedFirstByteMs: number;
+  readonly plannedBytes: number;
+  /** Expected compute of all generations, and the longest single run in it. */
+  readonly workMs: number;
+  readonly runMs: number;
+  /** The work that later admissions may not take away. */
+  readonly promisedMs: number;
+  /** The budget at which this tier's first patch would just fit on an idle, warm server. */
+  readonly cheapestMs: number;
+  /** By how much the work is too long for what is left of the budget. */
+  readonly excessMs: number;
+}
+
+export interface Surroundings {
+  readonly nowMs: number;
+  readonly manifests: readonly Manifest[];
+  readonly model: LatencyModel;
+  /** One per worker, brought up to `nowMs`. */
+  readonly ledgers: readonly WorkerLedger[];
+  readonly isAvailable: (tier: string) => boolean;
+  readonly isWarm: (placement: { tier: string; worker: number }) => boolean;
+  readonly isLoading: (placement: { tier: string; worker: number }) => boolean;
+  readonly maxBookings: number;
+}
+
+/** A text cut to less than this share of what an idle server would give is not worth admitting, nor worth leaving of one admitted. */
+const LEAST_SHARE = 0.5;
+/** Loads scatter with the page cache; the tail of a load over its expectation. */
+const LOAD_MARGIN = 1.25;
+/** Prefill runs in chunks of at most this many patches. */
+const CHUNK_PATCHES = 64;
+
+/** The tiers the request may use, ascending by size, each on every worker. */
+export function evaluate(request: RouteRequest, around: Surroundings): Placements<Evaluation>[] {
+  return around.manifests
+    .filter(({ id }) => request.tier === AUTO || request.tier === id)
+    .map(({ id }) => around.ledgers.map((_, worker) => evaluatePlacement(request, id, worker, around)))
+    .filter((placements): placements is [Evaluation, ...Evaluation[]] => placements.length > 0);
+}
+
+function evaluatePlacement(request: RouteRequest, tier: string, worker: number, around: Surroundings): Evaluation {
+  const { nowMs, model, ledgers } = around;
+  const ledger = ledgers[worker] as WorkerLedger;
+  const placement = { tier, worker };
+  const alone = predictCompute(model, placement, request, 0);
+  const others = othersBusy(ledgers, worker, nowMs, request.generations * (alone.prefillMs + alone.decodeMs));
+  const compute = predictCompute(model, placement, request, others);
+  const tail = margin(model, tier);
+  const extra = overhead(model);
+
+  const deadlineAtMs = request.arrivalMs + request.budgetMs;
+  const elapsedMs = nowMs - request.arrivalMs;
+  const prefillMs = request.generations * compute.prefillMs;
+  const decodeMs = request.generations * compute.decodeMs;
+  const workMs = prefillMs + decodeMs;
+  const queued = wait(ledger, nowMs, deadlineAtMs);
+  const warm = around.isWarm(placement);
+  // A load under way already stands in the ledger, as time the worker is blocked.
+  const loadMs = warm || around.isLoading(placement) ? 0 : tierModel(model, tier).loadMs;
+
+  const reach = (beforeMs: number, idleShareMs: number): Reach => {
+    const leftMs = request.budgetMs - elapsedMs - extra.p95Ms - beforeMs;
+    const firstLeftMs = (request.firstByteBudgetMs ?? request.budgetMs) - elapsedMs - extra.p95Ms - beforeMs;
+    if (prefillMs * tail > Math.min(leftMs, firstLeftMs)) return 'late';
+    if (workMs * tail <= leftMs) return 'fits';
+    return leftMs - prefillMs >= LEAST_SHARE * Math.min(workMs - prefillMs, idleShareMs) ? 'truncates' : 'late';
+  };
+  const idleLeftMs = Math.max(0, request.budgetMs - elapsedMs - extra.p95Ms - prefillMs);
+  const beforeMs = queued.worstMs + loadMs * LOAD_MARGIN;
+  const now = ledger.bookings.length < around.maxBookings ? reach(beforeMs, idleLeftMs) : 'late';
+  const textMs = Math.min(workMs, Math.max(prefillMs, request.budgetMs - elapsedMs - beforeMs));
+
+  return {
+    tier,
+    worker,
+    available: around.isAvailable(tier),
+    warm,
+    reach: { now, warm: reach(queued.worstMs, idleLeftMs), idle: reach(0, idleLeftMs) },
+    crowds: crowds(ledger, nowMs, { deadlineAtMs, workMs: workMs * tail, loadMs }),
+    waitMs: queued.expectedMs,
+    loadMs,
+    prefillMs,
+    decodeMs,
+    expectedMs: elapsedMs + queued.expectedMs + loadMs + workMs + extra.expectedMs,
+    predictedMs: elapsedMs + beforeMs + workMs * tail + extra.p95Ms,
+    predictedFirstByteMs: elapsedMs + beforeMs + prefillMs * tail + extra.p95Ms,
+    plannedBytes: compute.plannedBytes,
+    workMs,
+    runMs: Math.max(compute.stepMs, compute.prefillMs * Math.min(1, CHUNK_PATCHES / request.promptPatches)),
+    promisedMs: now === 'fits' ? workMs : prefillMs + LEAST_SHARE * (textMs - prefillMs),
+    cheapestMs: elapsedMs + prefillMs * tail + extra.p95Ms,
+    excessMs: Math.max(0, elapsedMs + beforeMs + workMs * tail + extra.p95Ms - request.budgetMs),
+    backlogMs: backlogMs(ledger, nowMs),
+  };
+}
+
+/** How many other workers will compute beside this one, on average over the time it takes. */
+function othersBusy(ledgers: readonly WorkerLedger[], worker: number, nowMs: number, workMs: number): number {
+  return ledgers
+    .filter((_, index) => index !== worker)
+    .reduce((busy, ledger) => busy + Math.min(1, backlogMs(ledger, nowMs) / Math.max(workMs, 1)), 0);
+}

@@ -1,0 +1,196 @@
+/**
+ * The latency model: what a request costs on a tier and a worker. Pure; the router holds the current model and replaces it with
+ * each observation.
+ *
+ *     compute = (prefill(prompt patches) + decode(patches out, context)) x drift(tier, worker, sharing)
+ *
+ * `prefill` includes the first patch of text, because the run that ends the prompt also decodes it; `decode` is the patches after.
+ */
+import type { GenerateResult, Placement } from '../engine/types.js';
+import type { Manifest } from '../schema/manifest.js';
+import { type Cost, costMs, guess, learn, type Pair } from './cost.js';
+import { type Drift, driftFactor, learnDrift, noDrift } from './drift.js';
+import { bytesPerPatch, learnLength, type LengthModel, lengthPrior, lengthQuantile } from './length.js';
+import { quantile, type Recent, recentFrom, remember } from './recent.js';
+
+export interface LatencyModel {
+  readonly tiers: Readonly<Record<string, TierModel>>;
+  readonly drift: Drift;
+  /** Milliseconds of a request spent outside the worker: parsing, messages between threads, sending. */
+  readonly overheadMs: Recent;
+}
+
+export interface TierModel {
+  /** [one prompt, its patches]. */
+  readonly prefill: Cost;
+  /** [patches after the first, sum of their contexts in patches]. */
+  readonly decode: Cost;
+  readonly loadMs: number;
+  readonly contextPatches: number;
+  /** False while the costs are the manifest's, measured on another machine. */
+  readonly measured: boolean;
+  /** Measured over predicted compute of recent texts, given how many bytes they turned out to have. */
+  readonly ratios: Recent;
+  readonly lengths: { readonly plain: LengthModel; readonly withStop: LengthModel };
+}
+
+/** The text a forecast is for. */
+export interface Workload {
+  readonly promptPatches: number;
+  /** Bytes of text still to be written, at most. */
+  readonly maxBytes: number;
+  readonly hasStop: boolean;
+}
+
+export interface Compute {
+  readonly plannedBytes: number;
+  /** Expected milliseconds. */
+  readonly prefillMs: number;
+  readonly decodeMs: number;
+  /** Of one further patch at the end of the prompt. */
+  readonly stepMs: number;
+}
+
+const P95 = 0.95;
+/** Attention's share of a decode step for each patch of context: doubles a step at 2,000 patches (11 -> 23 ms from 128 to 1,000 at 30x576). */
+const CONTEXT_SHARE = 5e-4;
+/** Loads scatter with the page cache; one is trusted half. */
+const LOAD_STEP = 0.5;
+const PRIOR_RATIOS = [0.85, 0.9, 0.95, 0.97, 1, 1, 1.03, 1.06, 1.1, 1.15, 1.2, 1.25];
+const PRIOR_OVERHEAD_MS = [0.5, 0.7, 0.8, 1, 1, 1.2, 1.5, 2, 3];
+
+export function seedModel(manifests: readonly Manifest[], workers: number): LatencyModel {
+  return {
+    tiers: Object.fromEntries(manifests.map((manifest) => [manifest.id, seedTier(manifest)])),
+    drift: noDrift(workers),
+    overheadMs: recentFrom(PRIOR_OVERHEAD_MS),
+  };
+}
+
+function seedTier({ latencySeed, context, bytesPerPatch: seedBytesPerPatch }: Manifest): TierModel {
+  // A seed of zero would make every residual infinite.
+  const stepMs = Math.max(latencySeed.decodePatchMs, 0.01);
+  const prefillPatchMs = Math.max(latencySeed.prefillPatchMs, 0.001);
+  const lengths = lengthPrior(seedBytesPerPatch);
+  return {
+    prefill: guess([stepMs, prefillPatchMs], 1),
+    decode: guess([stepMs, stepMs * CONTEXT_SHARE], 1),
+    loadMs: latencySeed.loadMs,
+    contextPatches: context.patches,
+    measured: false,
+    ratios: recentFrom(PRIOR_RATIOS),
+    lengths: { plain: lengths, withStop: lengths },
+  };
+}
+
+export function tierModel(model: LatencyModel, tier: string): TierModel {
+  const found = model.tiers[tier];
+  if (found === undefined) throw new RangeError(`the latency model knows no tier ${tier}`);
+  return found;
+}
+
+/** @param othersBusy how many other workers compute meanwhile, on average. */
+export function predictCompute(model: LatencyModel, { tier, worker }: Placement, work: Workload, othersBusy: number): Compute {
+  const costs = tierModel(model, tier);
+  const lengths = work.hasStop ? costs.lengths.withStop : costs.lengths.plain;
+  const plannedBytes = lengthQuantile(lengths, work.maxBytes, P95);
+  const patches = plannedBytes / bytesPerPatch(lengths);
+  const factor = driftFactor(model.drift, tier, worker, othersBusy);
+  return {
+    plannedBytes,
+    prefillMs: factor * costMs(costs.prefill, prefillCounts(costs, work.promptPatches)),
+    decodeMs: factor * costMs(costs.decode, decodeCounts(costs, work.promptPatches, patches)),
+    stepMs: factor * costMs(costs.decode, decodeCounts(costs, work.promptPatches, 2)),
+  };
+}
+
+/** The p95 of a tier's compute is its expectation times this. */
+export function margin(model: LatencyModel, tier: string): number {
+  return quantile(tierModel(model, tier).ratios, P95);
+}
+
+function prefillCounts(tier: TierModel, promptPatches: number): Pair {
+  return [1, Math.min(promptPatches, tier.contextPatches)];
+}
+
+/** The first patch is the prefill's; the k-th after it sees the prompt and k patches. */
+function decodeCounts(tier: TierModel, promptPatches: number, patches: number): Pair {
+  const steps = Math.max(0, patches - 1);
+  const meanContext = Math.min(tier.contextPatches, promptPatches + (steps + 1) / 2);
+  return [steps, steps * meanContext];
+}
+
+export interface Observation {
+  readonly placement: Placement;
+  readonly hasStop: boolean;
+  /** Mean number of other workers that computed meanwhile. */
+  readonly othersBusy: number;
+  readonly result: GenerateResult;
+}
+
+/** Learns from one generation that ended by itself, at its length or at its deadline. */
+export function learnCompute(model: LatencyModel, observation: Observation): LatencyModel {
+  const { placement, hasStop, othersBusy, result } = observation;
+  const { tier, worker } = placement;
+  const before = tierModel(model, tier);
+  const { prefillMs, decodeMs } = result.timings;
+  const measuredMs = prefillMs + decodeMs;
+  if (!(measuredMs > 0) || result.decodedPatches === 0) return model;
+
+  const prefillDone = prefillCounts(before, result.promptPatches);
+  const decodeDone = decodeCounts(before, result.promptPatches, result.decodedPatches);
+  const learntMs = costMs(before.prefill, prefillDone) + costMs(before.decode, decodeDone);
+  if (!before.measured) return firstMeasurement(model, observation, measuredMs / learntMs);
+
+  const drift = learnDrift(model.drift, tier, worker, othersBusy, measuredMs / learntMs);
+  const factor = driftFactor(drift, tier, worker, othersBusy);
+  const foreseen = predictCompute(model, placement, { promptPatches: result.promptPatches, maxBytes: result.completionBytes, hasStop }, othersBusy);
+  const text = {
+    bytes: result.completionBytes,
+    patches: result.decodedPatches,
+    endedByItself: result.stopCause === 'eod' || result.stopCause === 'stop',
+  };
+  const after: TierModel = {
+    ...before,
+    prefill: learn(before.prefill, prefillDone, prefillMs / factor),
+    decode: learn(before.decode, decodeDone, decodeMs / factor),
+    ratios: remember(before.ratios, measuredMs / (foreseen.prefillMs + foreseen.decodeMs)),
+    lengths: hasStop
+      ? { ...before.lengths, withStop: learnLength(before.lengths.withStop, text) }
+      : { ...before.lengths, plain: learnLength(before.lengths.plain, text) },
+  };
+  return { ...model, drift, tiers: { ...model.tiers, [tier]: after } };
+}
+
+/**
+ * The first measurement of a tier here replaces the manifest's level, and tells the level of the tiers still unmeasured: the seeds
+ * come from one machine, so what holds for one tier's speed here against there holds roughly for all.
+ */
+function firstMeasurement(model: LatencyModel, { placement: { tier } }: Observation, ratio: number): LatencyModel {
+  const tiers = Object.entries(model.tiers).map(([id, costs]) => {
+    if (costs.measured) return [id, costs] as const;
+    const spread = id === tier ? 0.5 : 1;
+    return [id, { ...costs, prefill: scaled(costs.prefill, ratio, spread), decode: scaled(costs.decode, ratio, spread), measured: id === tier }] as const;
+  });
+  return { ...model, tiers: Object.fromEntries(tiers) };
+}
+
+function scaled(cost: Cost, ratio: number, spread: number): Cost {
+  return guess([cost.per[0] * ratio, cost.per[1] * ratio], spread);
+}
+
+export function learnLoad(model: LatencyModel, tier: string, loadMs: number): LatencyModel {
+  const before = tierModel(model, tier);
+  return {
+    ...model,
+    tiers: { ...model.tiers, [tier]: { ...before, loadMs: before.loadMs + LOAD_STEP * (loadMs - before.loadMs) } },
+  };
+}
+
+export function learnOverhead(model: LatencyModel, overheadMs: number): LatencyModel {
+  return { ...model, overheadMs: remember(model.overheadMs, overheadMs) };
+}
+
+export function overhead(model: LatencyModel): { readonly expectedMs: number; readonly p95Ms: number } {
+  return { expectedMs: quantile(model.overheadMs, 0.5), p95Ms: quantile(model.overheadMs, P95) };
+}
