@@ -1,0 +1,81 @@
+/**
+ * The patch rule: where a stream of byte ids is cut into patches. The table is the one Python trains with; the rule and its
+ * reasons are in `model-core/stlm/patch.py`.
+ *
+ * @module
+ */
+import table from '../../model-core/stlm/patch.json' with { type: 'json' };
+
+/** Longest patch, in ids. */
+export const PATCH_CAP: number = table.cap;
+/** 256 byte values and 16 specials. */
+export const VOCABULARY: number = table.vocabulary;
+export const SPECIAL = table.specials;
+
+const WORD = 1;
+const SPECIAL_CLASS = 2;
+const classOfId = Uint8Array.from(table.classes, (letter) => 'swx'.indexOf(letter));
+
+/** Decides, id by id, where patches end. Prefix-stable: the answer for an id never depends on later ids. */
+export class PatchSplitter {
+  #length = 0;
+  #afterWord = false;
+
+  /** Whether `id`, the next of the stream, ends its patch. */
+  endsPatch(id: number): boolean {
+    const idClass = classOfId[id];
+    this.#length += 1;
+    const ends = idClass === SPECIAL_CLASS || (idClass !== WORD && this.#afterWord) || this.#length === PATCH_CAP;
+    this.#afterWord = idClass === WORD;
+    if (ends) this.#length = 0;
+    return ends;
+  }
+}
+
+export function isWordByte(id: number): boolean {
+  return classOfId[id] === WORD;
+}
+
+export interface PromptPatches {
+  /** Complete patches as the graph reads them: [patches, PATCH_CAP], unused cells hold the padding id. */
+  readonly rows: Int32Array;
+  readonly patches: number;
+  /** The ids after the last patch end: the forced prefix of the first decoded patch. */
+  readonly unfinished: Uint8Array;
+}
+
+/** Cuts the stream [begin of document, ...prompt]. The first patch is always the begin-of-document id alone. */
+export function splitPrompt(prompt: Uint8Array): PromptPatches {
+  const patches = countPromptPatches(prompt);
+  const rows = new Int32Array(patches * PATCH_CAP).fill(SPECIAL.pad);
+  const splitter = new PatchSplitter();
+  splitter.endsPatch(SPECIAL.bod);
+  rows[0] = SPECIAL.bod;
+  let row = 1;
+  let patchStart = 0;
+  for (const [index, byte] of prompt.entries()) {
+    if (row < patches) rows[row * PATCH_CAP + index - patchStart] = byte;
+    if (splitter.endsPatch(byte)) {
+      row += 1;
+      patchStart = index + 1;
+    }
+  }
+  return { rows, patches, unfinished: prompt.slice(patchStart) };
+}
+
+/** Complete patches of [begin of document, ...prompt]: what prefill has to read, and what the router predicts from. */
+export function countPromptPatches(prompt: Uint8Array): number {
+  const splitter = new PatchSplitter();
+  let patches = 1;
+  for (let index = 0; index < prompt.length; index += 1) {
+    if (splitter.endsPatch(prompt[index] as number)) patches += 1;
+  }
+  return patches;
+}
+
+/** sha256 (hex) of what decides a boundary. A model trained with another rule must not be served by this code. */
+export async function patchRuleHash(): Promise<string> {
+  const canonical = JSON.stringify({ cap: table.cap, classes: table.classes, version: table.version, vocabulary: table.vocabulary });
+  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(canonical));
+  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('');
+}

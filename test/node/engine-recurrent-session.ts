@@ -1,0 +1,103 @@
+import { isWordByte, PATCH_CAP, SPECIAL, VOCABULARY } from '../../functions/engine/patch.js';
+import type { Feeds, Session, Tensor } from '../../functions/engine/session.js';
+
+/**
+ * A session with the graph's contract and no weights: a recurrent hash whose state lives in the KV cache. Every output depends
+ * on every patch before it, so a row written to the wrong slot, read twice or forgotten changes the text that follows.
+ */
+export class RecurrentSession implements Session {
+  static readonly shape = { trunk: { layers: 2, kvHeads: 2, headDim: 1 }, contextPatches: 64 };
+  /** Patches read and whether a patch was decoded, run by run. */
+  readonly runs: { patches: number; past: number; decodes: boolean }[] = [];
+  /** Called within each run. */
+  onRun: () => void = () => {};
+
+  tensor(type: string, data: unknown, dims: readonly number[]): Tensor {
+    return { type, data, dims };
+  }
+
+  async run(feeds: Feeds, outputs: readonly string[]): Promise<Record<string, Tensor>> {
+    const ids = input(feeds, 'ids').data as Int32Array;
+    const pos = input(feeds, 'pos').data as BigInt64Array;
+    const [, rows, cap] = input(feeds, 'ids').dims as [number, number, number];
+    const patches = rows - 1;
+    const past = (input(feeds, 'tot').data as Int32Array)[0]! - patches;
+    const decodes = (input(feeds, 'steps').data as BigInt64Array)[0] === BigInt(PATCH_CAP);
+    if (cap !== PATCH_CAP || (input(feeds, 'seqk').data as Int32Array)[0] !== past + patches - 1) throw new Error('inconsistent inputs');
+    this.runs.push({ patches, past, decodes });
+    this.onRun();
+
+    let state = past === 0 ? 1 : this.#stateAt(feeds, past - 1);
+    const newkv = new Float32Array(patches * 8);
+    for (let patch = 0; patch < patches; patch += 1) {
+      state = mix(state, Number(pos[patch]));
+      // The row before the window feeds hash features only, as in the model: it colours the first patch.
+      for (const id of ids.subarray(patch * PATCH_CAP, (patch + 2) * PATCH_CAP)) state = mix(state, id);
+      for (let slot = 0; slot < 8; slot += 1) newkv[patch * 8 + slot] = slotValue(state, slot);
+    }
+    const all: Record<string, Tensor> = { newkv: this.tensor('float32', newkv, [1, patches, 8]) };
+    if (decodes) {
+      const toks = Int32Array.from(this.#decode(state, ids, (patches + 1) * PATCH_CAP, input(feeds, 'noise').data as Float32Array));
+      all['toks'] = this.tensor('int32', toks, [toks.length, 1]);
+    }
+    return Object.fromEntries(outputs.map((name) => [name, all[name] as Tensor]));
+  }
+
+  /** The state after a cached patch; every layer, head, key and value must agree on it. */
+  #stateAt(feeds: Feeds, patch: number): number {
+    const states = new Set<number>();
+    for (const [buffer, name] of ['pk0', 'pv0', 'pk1', 'pv1'].entries()) {
+      const { data, dims } = input(feeds, name);
+      for (let head = 0; head < 2; head += 1) {
+        const value = (data as Float32Array)[head * (dims[2] as number) + patch] as number;
+        states.add(value - (buffer * 2 + head) * SLOT);
+      }
+    }
+    if (states.size !== 1) throw new Error('the cache disagrees with itself');
+    return [...states][0] as number;
+  }
+
+  *#decode(state: number, ids: Int32Array, end: number, noise: Float32Array): Generator<number> {
+    let afterWord = isWordByte(ids.subarray(end - PATCH_CAP, end).findLast((id) => id !== SPECIAL.pad) as number);
+    let inner = state;
+    for (let turn = 0; turn < PATCH_CAP; turn += 1) {
+      let best = 0;
+      let bestScore = -Infinity;
+      for (let id = 0; id < VOCABULARY; id += 1) {
+        const score = logit(inner, id) + (noise[turn * VOCABULARY + id] as number);
+        if (score > bestScore) [best, bestScore] = [id, score];
+      }
+      yield best;
+      if (best >= 256 || (afterWord && !isWordByte(best))) return;
+      afterWord = isWordByte(best);
+      inner = mix(inner, best);
+    }
+  }
+}
+
+const SLOT = 1 << 20;
+const LETTERS = 'abcdefghijklm nop. \n';
+
+/** Prefers a few letters and separators; a sampled text may end, a greedy one never does; specials that are not banned would win. */
+function logit(state: number, id: number): number {
+  if (id === SPECIAL.eod || id === SPECIAL.end_of_turn) return 0.5;
+  const preferred = id < 128 && LETTERS.includes(String.fromCharCode(id));
+  return (id >= 256 ? 9 : preferred ? 4 : 0) + (mix(state, id) / SLOT) * 4;
+}
+
+/** 20 bits, so that a float32 slot holds it exactly. */
+function mix(state: number, value: number): number {
+  let hash = Math.imul(state ^ 0x9e3779b9, 0x85ebca6b) ^ Math.imul(value + 1, 0xc2b2ae35);
+  hash ^= hash >>> 15;
+  return Math.imul(hash, 0x27d4eb2f) >>> 12;
+}
+
+function slotValue(state: number, slot: number): number {
+  return state + slot * SLOT;
+}
+
+function input(feeds: Feeds, name: string): Tensor {
+  const tensor = feeds[name];
+  if (tensor === undefined) throw new Error(`input ${name} is missing`);
+  return tensor;
+}

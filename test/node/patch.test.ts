@@ -1,0 +1,102 @@
+import * as fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { countPromptPatches, isWordByte, PATCH_CAP, PatchSplitter, patchRuleHash, SPECIAL, splitPrompt } from '../../functions/engine/patch.js';
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+/** Bytes in which words, separators and non-English text all occur often. */
+const streams = fc.oneof(
+  fc.uint8Array({ maxLength: 300 }),
+  fc.string({ unit: fc.constantFrom(..."ab' .,\n0_é漢"), maxLength: 120 }).map(bytes),
+);
+
+function patchesOf(ids: Iterable<number>): { complete: number[][]; unfinished: number[] } {
+  const splitter = new PatchSplitter();
+  const complete: number[][] = [];
+  let open: number[] = [];
+  for (const id of ids) {
+    open.push(id);
+    if (splitter.endsPatch(id)) {
+      complete.push(open);
+      open = [];
+    }
+  }
+  return { complete, unfinished: open };
+}
+
+const padded = (ids: number[]) => [...ids, ...Array<number>(PATCH_CAP - ids.length).fill(SPECIAL.pad)];
+const textOf = (patch: readonly number[]) => new TextDecoder().decode(Uint8Array.from(patch));
+
+describe('the patch rule', () => {
+  test('cuts after the separator that follows a word', () => {
+    const { complete, unfinished } = patchesOf(bytes("The cat, isn't it?\n\n  Yes"));
+    expect(complete.map(textOf)).toEqual(['The ', 'cat,', ' isn\'t ', 'it?']);
+    expect(textOf(unfinished)).toBe('\n\n  Yes');
+  });
+
+  test('cuts a long word at the cap, and what follows it starts a patch of its own', () => {
+    const { complete } = patchesOf(bytes('incomprehensibilities x '));
+    expect(complete.map(textOf)).toEqual(['incomprehens', 'ibilities ', 'x ']);
+  });
+
+  test('ends a patch at every special id', () => {
+    expect(patchesOf([SPECIAL.bod, 97, SPECIAL.eod, 98]).complete).toEqual([[SPECIAL.bod], [97, SPECIAL.eod]]);
+  });
+
+  test('splits a prefix into a prefix of the splits of the whole', () => {
+    fc.assert(
+      fc.property(streams, fc.nat(), (stream, cut) => {
+        const prefix = patchesOf(stream.subarray(0, cut % (stream.length + 1)));
+        const whole = patchesOf(stream);
+        expect(whole.complete.slice(0, prefix.complete.length)).toEqual(prefix.complete);
+        const next = whole.complete[prefix.complete.length] ?? whole.unfinished;
+        expect(next.slice(0, prefix.unfinished.length)).toEqual(prefix.unfinished);
+      }),
+    );
+  });
+
+  test('loses no byte, and ends every patch by the pair rule or at the cap', () => {
+    fc.assert(
+      fc.property(streams, (stream) => {
+        const { complete, unfinished } = patchesOf(stream);
+        expect([...complete.flat(), ...unfinished]).toEqual([...stream]);
+        const ids = [...stream];
+        let end = -1;
+        for (const patch of complete) {
+          end += patch.length;
+          const afterPair = !isWordByte(ids[end]!) && end > 0 && isWordByte(ids[end - 1]!);
+          expect(afterPair || patch.length === PATCH_CAP).toBe(true);
+        }
+      }),
+    );
+  });
+
+  test('hashes to what an artifact of version 1 carries', async () => {
+    // sha256 of '{"cap":12,"classes":"…","version":1,"vocabulary":272}', computed by Python: a changed table needs new models.
+    expect(await patchRuleHash()).toBe('2d2f26c5678f1f12ff1dade9f42fb29693c32ebb710b6713351bf82252f03bb8');
+  });
+});
+
+describe('a prompt', () => {
+  test('becomes padded rows after the begin-of-document patch, and a forced prefix', () => {
+    const { rows, patches, unfinished } = splitPrompt(bytes('The cat sa'));
+    expect(patches).toBe(3);
+    const row = (index: number) => [...rows.subarray(index * PATCH_CAP, (index + 1) * PATCH_CAP)];
+    expect(row(0)).toEqual(padded([SPECIAL.bod]));
+    expect(row(1)).toEqual(padded([...bytes('The ')]));
+    expect(row(2)).toEqual(padded([...bytes('cat ')]));
+    expect([...unfinished]).toEqual([...bytes('sa')]);
+  });
+
+  test('is cut as its stream is, whatever the bytes', () => {
+    fc.assert(
+      fc.property(streams, (prompt) => {
+        const { complete, unfinished } = patchesOf([SPECIAL.bod, ...prompt]);
+        const split = splitPrompt(prompt);
+        expect(split.patches).toBe(complete.length);
+        expect(countPromptPatches(prompt)).toBe(complete.length);
+        expect([...split.rows].filter((id) => id !== SPECIAL.pad)).toEqual(complete.flat());
+        expect([...split.unfinished]).toEqual(unfinished);
+      }),
+    );
+  });
+});
