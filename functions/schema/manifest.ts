@@ -54,7 +54,8 @@ export const manifestSchema = z
     files: z.array(modelFile).min(1),
     defaultPrecision: precision,
     graph: z.object({ inputs: z.array(tensor).min(1), outputs: z.array(tensor).min(1) }),
-    evaluation,
+    /** Absent until `python -m stlm evaluate --write` has scored the exported file. */
+    evaluation: evaluation.optional(),
     training,
     /** The greedy continuation of `prompt` by the default precision: what a healthy load must reproduce. */
     golden: z.object({ prompt: z.string(), ids: z.array(z.int().min(0).max(271)).min(1) }),

@@ -1,0 +1,56 @@
+/**
+ * The HTTP application, made from its dependencies. It knows no runtime: the same app runs on Node, in workerd and on Lambda.
+ *
+ * @module
+ */
+import { OpenAPIHono } from '@hono/zod-openapi';
+import { requestId } from 'hono/request-id';
+import { ApiError } from './routes/api-error.js';
+import { registerCompletions } from './routes/completions.js';
+import { type App, type AppDeps, type AppEnv, logAnswer } from './routes/context.js';
+import { asApiError, errorResponse } from './routes/error-response.js';
+import { registerHealth } from './routes/health.js';
+import { registerModels } from './routes/models.js';
+import { registerRoute } from './routes/route.js';
+
+const DOCUMENT = {
+  openapi: '3.1.0',
+  info: {
+    title: 'STLM',
+    version: '1',
+    description: "Completions that spend each request's latency budget on the largest tiny byte-level model that fits.",
+  },
+} as const;
+
+/**
+ * @example
+ * serve({ fetch: createApp(deps).fetch, port: 8080 });
+ */
+export function createApp(deps: AppDeps): App {
+  const app = new OpenAPIHono<AppEnv>();
+
+  app.use(async function arrive(c, next) {
+    c.set('arrivalMs', deps.nowMs());
+    await next();
+  });
+  app.use(requestId({ generator: deps.newId }));
+  app.use(async function log(c, next) {
+    await next();
+    // A stream has only begun to be answered; it is logged when it ends.
+    if (c.res.headers.get('content-type') !== 'text/event-stream') logAnswer(c, deps);
+  });
+
+  registerCompletions(app, deps);
+  registerModels(app, deps);
+  registerRoute(app, deps);
+  registerHealth(app, deps);
+  app.doc31('/openapi.json', DOCUMENT);
+
+  app.notFound((c) => errorResponse(c, new ApiError(404, 'not_found', `no such endpoint: ${c.req.method} ${c.req.path}`)));
+  app.onError((error, c) => {
+    const answer = asApiError(error);
+    if (answer.status === 500 && !c.req.raw.signal.aborted) deps.logger.error({ requestId: c.var.requestId, error }, 'request failed');
+    return errorResponse(c, answer);
+  });
+  return app;
+}

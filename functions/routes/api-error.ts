@@ -1,0 +1,86 @@
+import type { z } from '@hono/zod-openapi';
+import type { Refusal } from '../router/types.js';
+import type { ErrorBody } from '../schema/error.js';
+
+export type ErrorStatus = 400 | 404 | 413 | 422 | 429 | 500 | 503;
+
+interface Details {
+  /** The request field at fault. */
+  readonly param?: string;
+  readonly retryAfterMs?: number;
+  readonly cheapestFeasibleMs?: number;
+}
+
+/** A failure the client can act on. Thrown where it is known; `error-response.ts` turns it into an answer. */
+export class ApiError extends Error {
+  override readonly name = 'ApiError';
+  constructor(
+    readonly status: ErrorStatus,
+    readonly code: string,
+    message: string,
+    readonly details: Details = {},
+  ) {
+    super(message);
+  }
+
+  body(): ErrorBody {
+    const { param, cheapestFeasibleMs } = this.details;
+    return {
+      error: {
+        message: this.message,
+        type: TYPES[this.status],
+        param: param ?? null,
+        code: this.code,
+        ...(cheapestFeasibleMs !== undefined && { cheapest_feasible_ms: cheapestFeasibleMs }),
+      },
+    };
+  }
+}
+
+const TYPES: Record<ErrorStatus, string> = {
+  400: 'invalid_request_error',
+  404: 'invalid_request_error',
+  413: 'invalid_request_error',
+  422: 'invalid_request_error',
+  429: 'rate_limit_error',
+  500: 'server_error',
+  503: 'server_error',
+};
+
+export function invalidField(field: string, message: string): ApiError {
+  return new ApiError(400, 'invalid_value', `${field}: ${message}`, { param: field });
+}
+
+/** Names the first field that failed: `stop.2` is reported as the field `stop` with the path in the message. */
+export function fromIssues(error: z.ZodError): ApiError {
+  const issue = error.issues[0];
+  const [field] = issue?.path ?? [];
+  if (issue === undefined || field === undefined) {
+    return new ApiError(400, 'invalid_body', `the request body: ${issue?.message ?? 'not valid'}`);
+  }
+  return new ApiError(400, 'invalid_value', `${issue.path.join('.')}: ${issue.message}`, { param: String(field) });
+}
+
+export function unknownModel(model: string): ApiError {
+  return new ApiError(404, 'model_not_found', `the model ${JSON.stringify(model)} does not exist; see GET /v1/models`, { param: 'model' });
+}
+
+export function refused(refusal: Refusal): ApiError {
+  switch (refusal.kind) {
+    case 'infeasible': {
+      const cheapestMs = Math.ceil(refusal.cheapestMs);
+      return new ApiError(422, 'latency_budget_infeasible', `no tier can answer in that budget; the cheapest feasible one is ${cheapestMs} ms`, {
+        param: 'latency_budget_ms',
+        cheapestFeasibleMs: cheapestMs,
+      });
+    }
+    case 'overloaded':
+      return new ApiError(429, 'overloaded', 'the server is busy: the text would come too late for its budget', {
+        retryAfterMs: refusal.retryAfterMs,
+      });
+    case 'loading':
+      return new ApiError(503, 'loading', 'the model is still loading', { retryAfterMs: refusal.retryAfterMs });
+    case 'unavailable':
+      return new ApiError(503, 'tier_unavailable', 'no usable model: see GET /readyz');
+  }
+}

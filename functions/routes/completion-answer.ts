@@ -1,0 +1,133 @@
+/** What a completion answers: bodies and stream chunks in the shapes of the OpenAI API, and the report of what was promised and kept. */
+import type { GenerateResult, StopCause } from '../engine/types.js';
+import type { Decision } from '../router/types.js';
+import type { Completion, CompletionChunk, StlmReport, Usage } from '../schema/completion.js';
+import type { CompletionPlan } from './plan.js';
+import type { Ended } from './tally.js';
+
+/** What is known of an answer before its first byte. */
+export interface Admitted {
+  readonly id: string;
+  readonly createdAtS: number;
+  readonly plan: CompletionPlan;
+  readonly decision: Decision;
+}
+
+/** From the text's own end to the hardest cut. */
+const BY_SEVERITY: readonly StopCause[] = ['eod', 'stop', 'length', 'deadline', 'cancelled'];
+
+export function completion(admitted: Admitted, texts: readonly string[], ended: Ended): Completion {
+  return {
+    ...shared(admitted),
+    choices: texts.map((text, index) => ({ text, index, logprobs: null, finish_reason: finishReason(ended.results[index]!.stopCause) })),
+    usage: usage(admitted.plan, ended.results),
+    stlm: report(admitted, ended),
+  };
+}
+
+interface ChunkParts {
+  readonly index: number;
+  readonly text: string;
+  readonly stopCause?: StopCause | undefined;
+  readonly report?: StlmReport | undefined;
+  /** With `stream_options.include_usage` every chunk has the field, and only the last one a value. */
+  readonly withUsage: boolean;
+}
+
+export function chunk(admitted: Admitted, { index, text, stopCause, report, withUsage }: ChunkParts): CompletionChunk {
+  return {
+    ...shared(admitted),
+    choices: [{ text, index, logprobs: null, finish_reason: stopCause === undefined ? null : finishReason(stopCause) }],
+    ...(withUsage && { usage: null }),
+    ...(report && { stlm: report }),
+  };
+}
+
+export function usageChunk(admitted: Admitted, results: readonly GenerateResult[]): CompletionChunk {
+  return { ...shared(admitted), choices: [], usage: usage(admitted.plan, results) };
+}
+
+/** Known before the first byte, so a stream has them too. */
+export function promiseHeaders({ decision }: Admitted): Record<string, string> {
+  return {
+    'x-stlm-model': decision.placement.tier,
+    'x-stlm-predicted-ms': decision.predictedMs.toFixed(1),
+    'x-stlm-route-reason': decision.reason,
+  };
+}
+
+export function timingHeaders({ results, actualMs }: Ended): Record<string, string> {
+  const { queueMs, loadMs, prefillMs, decodeMs } = stageTimes(results);
+  const stages = Object.entries({ queue: queueMs, load: loadMs, prefill: prefillMs, decode: decodeMs, total: actualMs });
+  return {
+    'server-timing': stages.map(([name, ms]) => `${name};dur=${ms.toFixed(1)}`).join(', '),
+    'openai-processing-ms': String(Math.round(actualMs)),
+  };
+}
+
+interface StageTimes {
+  readonly queueMs: number;
+  readonly loadMs: number;
+  readonly prefillMs: number;
+  readonly decodeMs: number;
+}
+
+/** Choices share a worker: they wait at the same time and compute one after the other. */
+function stageTimes(results: readonly GenerateResult[]): StageTimes {
+  const of = (stage: keyof StageTimes) => results.map(({ timings }) => timings[stage]);
+  return {
+    queueMs: Math.max(...of('queueMs')),
+    loadMs: Math.max(...of('loadMs')),
+    prefillMs: sum(of('prefillMs')),
+    decodeMs: sum(of('decodeMs')),
+  };
+}
+
+export function report({ plan, decision }: Admitted, { results, firstByteMs, actualMs }: Ended): StlmReport {
+  const stages = stageTimes(results);
+  const computeMs = stages.prefillMs + stages.decodeMs;
+  const completionBytes = sum(results.map((result) => result.completionBytes));
+  const causes = new Set(results.map(({ stopCause }) => stopCause));
+  return {
+    tier: decision.placement.tier,
+    route_reason: decision.reason,
+    load_state: stages.loadMs > 0 ? 'cold' : 'warm',
+    stop_cause: BY_SEVERITY.findLast((cause) => causes.has(cause))!,
+    budget_ms: plan.budget.budgetMs,
+    budget_source: plan.budget.source,
+    predicted_ms: rounded(decision.predictedMs),
+    actual_ms: rounded(actualMs),
+    time_to_first_byte_ms: rounded(firstByteMs),
+    bytes_per_second: computeMs > 0 ? Math.round((completionBytes / computeMs) * 1_000) : 0,
+    queue_ms: rounded(stages.queueMs),
+    load_ms: rounded(stages.loadMs),
+    prefill_ms: rounded(stages.prefillMs),
+    decode_ms: rounded(stages.decodeMs),
+    prompt_patches: sum(results.map(({ promptPatches }) => promptPatches)),
+    decoded_patches: sum(results.map(({ decodedPatches }) => decodedPatches)),
+    context_truncated: results.some(({ contextTruncated }) => contextTruncated),
+  };
+}
+
+function shared({ id, createdAtS, decision }: Admitted) {
+  return { id, object: 'text_completion' as const, created: createdAtS, model: decision.placement.tier };
+}
+
+function finishReason(cause: StopCause): 'stop' | 'length' {
+  return cause === 'eod' || cause === 'stop' ? 'stop' : 'length';
+}
+
+function usage({ generations }: CompletionPlan, results: readonly GenerateResult[]): Usage {
+  const promptBytes = sum(generations.map(({ prompt }) => prompt.length));
+  const completionBytes = sum(results.map((result) => result.completionBytes));
+  return { prompt_tokens: promptBytes, completion_tokens: completionBytes, total_tokens: promptBytes + completionBytes };
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}
+
+/** A tenth of a millisecond is finer than any of these is reproducible. */
+function rounded(ms: number): number {
+  return Math.round(ms * 10) / 10;
+}

@@ -1,0 +1,50 @@
+/** What every route is made from. */
+import type { OpenAPIHono } from '@hono/zod-openapi';
+import type { Context } from 'hono';
+import type { Drain } from '../drain.js';
+import type { Engine } from '../engine/types.js';
+import type { Readiness } from '../readiness.js';
+import type { BudgetDefaults } from '../router/budget.js';
+import type { Router } from '../router/types.js';
+import type { Arrival } from './plan.js';
+
+/** Structured fields first, as pino has it. Never a prompt or a completion among them. */
+export interface Logger {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+export interface AppDeps {
+  readonly engine: Engine;
+  readonly router: Router;
+  readonly budgetDefaults: BudgetDefaults;
+  readonly drain: Drain;
+  readonly readiness: Readiness;
+  readonly logger: Logger;
+  /** Epoch milliseconds, as `performance.timeOrigin + performance.now()`. */
+  readonly nowMs: () => number;
+  readonly newId: () => string;
+}
+
+export interface AppEnv {
+  Variables: {
+    requestId: string;
+    arrivalMs: number;
+    /** The tier that answered, for the log. */
+    tier?: string;
+  };
+}
+
+export type App = OpenAPIHono<AppEnv>;
+
+export function arrivalOf(c: Context<AppEnv>): Arrival {
+  return { id: c.var.requestId, arrivalMs: c.var.arrivalMs, header: (name) => c.req.header(name) };
+}
+
+/** One line per answer. 499 is nginx's number for a client that left before it. */
+export function logAnswer(c: Context<AppEnv>, { logger, nowMs }: Pick<AppDeps, 'logger' | 'nowMs'>): void {
+  const status = c.req.raw.signal.aborted ? 499 : c.res.status;
+  const ms = Math.round(nowMs() - c.var.arrivalMs);
+  logger.info({ requestId: c.var.requestId, method: c.req.method, path: c.req.path, status, ms, tier: c.var.tier }, 'answered');
+}

@@ -1,0 +1,42 @@
+import type { Context } from 'hono';
+import { ArtifactCorruptError, ArtifactUnavailableError } from '../registry/errors.js';
+import { BudgetError } from '../router/budget.js';
+import type { Problem } from '../schema/error.js';
+import { ApiError, invalidField } from './api-error.js';
+
+const PROBLEM = 'application/problem+json';
+/** A tier that failed to load is quarantined or tried again within this time. */
+const LOAD_RETRY_MS = 5_000;
+
+/** What a client may know of any failure: its own mistakes in full, ours not at all. */
+export function asApiError(error: unknown): ApiError {
+  if (error instanceof ApiError) return error;
+  if (error instanceof BudgetError) return invalidField(error.field, error.message.replace(`${error.field}: `, ''));
+  if (error instanceof ArtifactCorruptError || error instanceof ArtifactUnavailableError) {
+    return new ApiError(503, 'tier_unavailable', 'the model cannot be loaded: see GET /readyz', { retryAfterMs: LOAD_RETRY_MS });
+  }
+  return new ApiError(500, 'internal_error', 'the server failed to answer; the log has the reason');
+}
+
+export function errorResponse(c: Context, error: ApiError): Response {
+  const { retryAfterMs } = error.details;
+  if (retryAfterMs !== undefined) {
+    c.header('retry-after', String(Math.max(1, Math.ceil(retryAfterMs / 1_000))));
+    c.header('retry-after-ms', String(Math.ceil(retryAfterMs)));
+  }
+  const wantsProblem = (c.req.header('accept') ?? '').includes(PROBLEM);
+  return wantsProblem ? c.body(JSON.stringify(problem(error)), error.status, { 'content-type': PROBLEM }) : c.json(error.body(), error.status);
+}
+
+function problem(error: ApiError): Problem {
+  const { message, code, param, cheapest_feasible_ms: cheapestMs } = error.body().error;
+  return {
+    type: `urn:stlm:error:${error.code}`,
+    title: error.code.replaceAll('_', ' '),
+    status: error.status,
+    detail: message,
+    code,
+    param,
+    ...(cheapestMs !== undefined && { cheapest_feasible_ms: cheapestMs }),
+  };
+}

@@ -1,0 +1,41 @@
+import { createRoute } from '@hono/zod-openapi';
+import type { TierStatus } from '../engine/types.js';
+import { healthSchema, type Readiness, readinessSchema } from '../schema/health.js';
+import type { App, AppDeps } from './context.js';
+
+const healthRoute = createRoute({
+  method: 'get',
+  path: '/healthz',
+  summary: 'The process is alive',
+  responses: { 200: { description: 'Alive.', content: { 'application/json': { schema: healthSchema } } } },
+});
+
+const readyContent = { 'application/json': { schema: readinessSchema } };
+const readyRoute = createRoute({
+  method: 'get',
+  path: '/readyz',
+  summary: 'At least one tier is warm and has reproduced its golden prompt',
+  responses: {
+    200: { description: 'Ready for requests.', content: readyContent },
+    503: { description: 'Not yet, no more, or no usable model: the tiers say why.', content: readyContent },
+  },
+});
+
+export function registerHealth(app: App, deps: Pick<AppDeps, 'engine' | 'readiness' | 'drain'>): void {
+  app.openAPIRegistry.registerPath(healthRoute);
+  app.get('/healthz', function health(c) {
+    return c.json({ status: 'ok' as const });
+  });
+
+  app.openAPIRegistry.registerPath(readyRoute);
+  app.get('/readyz', async function ready(c) {
+    const tiers = await Promise.all(deps.engine.status().map((status) => describe(status, deps.readiness)));
+    const ready = !deps.drain.draining && tiers.some(({ state, golden }) => state === 'ready' && golden === 'reproduced');
+    return c.json({ ready, draining: deps.drain.draining, tiers } satisfies Readiness, ready ? 200 : 503);
+  });
+}
+
+async function describe({ id, state, reason, loadMs }: TierStatus, readiness: AppDeps['readiness']): Promise<Readiness['tiers'][number]> {
+  const golden = state === 'ready' ? await readiness.golden(id) : 'unproven';
+  return { id, state, golden, ...(reason !== undefined && { reason }), ...(loadMs !== undefined && { load_ms: loadMs }) };
+}

@@ -1,0 +1,61 @@
+import { createRoute, z } from '@hono/zod-openapi';
+import { type Model, modelListSchema, modelSchema } from '../schema/model.js';
+import type { Manifest } from '../schema/manifest.js';
+import { unknownModel } from './api-error.js';
+import type { App, AppDeps } from './context.js';
+import { errorResponses } from './documented-errors.js';
+import { AUTO_MODEL } from './plan.js';
+
+const listRoute = createRoute({
+  method: 'get',
+  path: '/v1/models',
+  summary: 'The tiers, smallest first, and the route over them',
+  responses: { 200: { description: 'All models.', content: { 'application/json': { schema: modelListSchema } } } },
+});
+
+const oneRoute = createRoute({
+  method: 'get',
+  path: '/v1/models/{id}',
+  summary: 'One model',
+  request: { params: z.object({ id: z.string() }) },
+  responses: { 200: { description: 'The model.', content: { 'application/json': { schema: modelSchema } } }, ...errorResponses(404) },
+});
+
+export function registerModels(app: App, { engine }: Pick<AppDeps, 'engine'>): void {
+  app.openAPIRegistry.registerPath(listRoute);
+  app.get('/v1/models', function models(c) {
+    return c.json({ object: 'list' as const, data: listModels(engine) });
+  });
+
+  app.openAPIRegistry.registerPath(oneRoute);
+  app.get('/v1/models/:id', function model(c) {
+    const id = c.req.param('id');
+    const found = listModels(engine).find((one) => one.id === id);
+    if (!found) throw unknownModel(id);
+    return c.json(found);
+  });
+}
+
+function listModels(engine: AppDeps['engine']): Model[] {
+  const states = new Map(engine.status().map((tier) => [tier.id, tier.state]));
+  const tiers = engine.manifests.map((manifest) => describe(manifest, states.get(manifest.id) ?? 'cold'));
+  const newest = Math.max(0, ...tiers.map(({ created }) => created));
+  return [{ id: AUTO_MODEL, object: 'model', created: newest, owned_by: 'stlm' }, ...tiers];
+}
+
+function describe(manifest: Manifest, state: NonNullable<Model['stlm']>['state']): Model {
+  const { id, parameters, context, defaultPrecision, evaluation } = manifest;
+  return {
+    id,
+    object: 'model',
+    created: Math.floor(Date.parse(evaluation?.date ?? '') / 1_000) || 0,
+    owned_by: 'stlm',
+    stlm: {
+      state,
+      parameters: parameters.unique,
+      context_patches: context.patches,
+      precision: defaultPrecision,
+      ...(evaluation && { bits_per_byte: evaluation.mean }),
+    },
+  };
+}

@@ -1,0 +1,62 @@
+/** `POST /v1/route`: what a completion request would get, without running or booking anything. */
+import { createRoute } from '@hono/zod-openapi';
+import type { Decision, Refusal, TierForecast } from '../router/types.js';
+import { completionRequestSchema } from '../schema/completion.js';
+import { type RouteAnswer, routeAnswerSchema } from '../schema/route.js';
+import { fromIssues } from './api-error.js';
+import { readJson } from './body.js';
+import { type App, type AppDeps, arrivalOf } from './context.js';
+import { errorResponses } from './documented-errors.js';
+import { type CompletionPlan, planCompletion } from './plan.js';
+
+const route = createRoute({
+  method: 'post',
+  path: '/v1/route',
+  summary: 'Which tier would run a completion request, what each would take, and why',
+  request: { body: { required: true, content: { 'application/json': { schema: completionRequestSchema } } } },
+  responses: {
+    200: { description: 'The decision, a refusal included.', content: { 'application/json': { schema: routeAnswerSchema } } },
+    ...errorResponses(400, 404, 413),
+  },
+});
+
+export function registerRoute(app: App, { engine, router, budgetDefaults }: Pick<AppDeps, 'engine' | 'router' | 'budgetDefaults'>): void {
+  app.openAPIRegistry.registerPath(route);
+  app.post(route.path, async function explain(c) {
+    const body = completionRequestSchema.safeParse(await readJson(c.req.raw));
+    if (!body.success) throw fromIssues(body.error);
+    const plan = planCompletion(body.data, arrivalOf(c), engine.manifests, budgetDefaults);
+    return c.json(answer(plan, router.explain(plan.route)));
+  });
+}
+
+function answer({ budget }: CompletionPlan, decision: Decision | Refusal): RouteAnswer {
+  const admitted = decision.kind === 'admitted' ? decision : undefined;
+  return {
+    object: 'route',
+    outcome: decision.kind,
+    tier: admitted?.placement.tier ?? null,
+    reason: admitted?.reason ?? null,
+    budget_ms: budget.budgetMs,
+    budget_source: budget.source,
+    predicted_ms: admitted?.predictedMs ?? null,
+    ...(decision.kind === 'infeasible' && { cheapest_feasible_ms: Math.ceil(decision.cheapestMs) }),
+    ...('retryAfterMs' in decision && { retry_after_ms: decision.retryAfterMs }),
+    tiers: decision.tiers.map(forecast),
+  };
+}
+
+function forecast(tier: TierForecast): RouteAnswer['tiers'][number] {
+  return {
+    tier: tier.tier,
+    verdict: tier.verdict,
+    warm: tier.warm,
+    wait_ms: tier.waitMs,
+    load_ms: tier.loadMs,
+    prefill_ms: tier.prefillMs,
+    decode_ms: tier.decodeMs,
+    predicted_ms: tier.predictedMs,
+    predicted_first_byte_ms: tier.predictedFirstByteMs,
+    planned_bytes: tier.plannedBytes,
+  };
+}
