@@ -89,6 +89,7 @@ class RowStream:
         if not shares:
             raise ValueError(f"{folder}: no documents to train on")
         self.patches = patches
+        self.licence = {s.name: s.licence or "unknown" for s in index.sources}
         self.sources = [Source(folder, index, name, rule, seed) for name in shares]
         self.probability = np.array(list(shares.values())) / sum(shares.values())
         self.random = np.random.default_rng(seed)
@@ -97,6 +98,10 @@ class RowStream:
         """uint16 [count, patches + 1, cap]."""
         chosen = self.random.choice(len(self.sources), size=count, p=self.probability)
         return np.stack([self.sources[c].row(self.patches + 1) for c in chosen])
+
+    def licences(self) -> list[dict[str, str]]:
+        """Name and licence of every source in the mix, as the manifest credits them."""
+        return [{"name": s.name, "licence": self.licence[s.name]} for s in self.sources]
 
     def state(self) -> dict[str, Any]:
         """Everything that `restore` needs to go on with the very next row."""

@@ -1,7 +1,5 @@
 """`manifest.json`: everything an artifact folder says about itself. The schema is `functions/schema/manifest.ts`."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

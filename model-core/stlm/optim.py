@@ -15,16 +15,25 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
 
 def orthogonalize(update: Tensor, steps: int = 5) -> Tensor:
-    """The nearest semi-orthogonal matrix to `update` [m, n], singular values within about 0.7-1.2."""
+    """The nearest semi-orthogonal matrix to `update` [m, n], singular values within about 0.7-1.2.
+
+    The Newton-Schulz polynomials of one matrix commute, so they are multiplied up in the small square space and applied
+    to the update once: at 384 x 2048 half the arithmetic of iterating on the rectangle.
+    """
     a, b, c = NEWTON_SCHULZ
-    x = update.bfloat16() if update.is_cuda else update
-    tall = x.shape[0] > x.shape[1]
-    x = x.T if tall else x
+    x = update.T if update.shape[0] > update.shape[1] else update
     x = x / (x.norm() + 1e-7)
-    for _ in range(steps):
-        gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return (x.T if tall else x).to(update.dtype)
+    gram = x @ x.T
+    product = None
+    for step in range(steps):
+        factor = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+        factor.diagonal().add_(a)
+        product = factor if product is None else factor @ product
+        if step < steps - 1:
+            gram = factor @ gram @ factor
+    assert product is not None
+    x = product @ x
+    return x.T if update.shape[0] > update.shape[1] else x
 
 
 class Muon(torch.optim.Optimizer):

@@ -9,7 +9,7 @@ TIERS: dict[str, ModelConfig] = {
     for config in (
         ModelConfig(
             name="stlm-tiny", width=64, layers=2, heads=1, kv_heads=1, mlp=128,
-            local_width=32, local_mlp=64, local_blocks=1, words_rows=2048, pairs_rows=2048, context=128,
+            local_width=32, local_mlp=64, local_blocks=1, words_rows=512, pairs_rows=512, context=128,
         ),
         ModelConfig(
             name="stlm-10m", width=384, layers=3, heads=6, kv_heads=1, mlp=1536,

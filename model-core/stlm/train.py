@@ -233,10 +233,11 @@ class Trainer:
                 "seconds": self.seconds,
                 "run_bytes": self.bytes_seen,
                 "bytes_seen": self.parent_bytes + self.bytes_seen,
+                "bytes_per_patch": self.bytes_seen / max(1, self.step * self.args.batch_rows * self.args.row_patches),
                 "seed": self.args.seed,
                 "command": " ".join(sys.argv),
                 "commit": commit(),
-                "sources": [s.name for s in self.stream.sources],
+                "sources": self.stream.licences(),
             },
         )
 

@@ -1,0 +1,268 @@
+"""Checkpoint -> ONNX: one graph that prefills, decodes a patch byte by byte with sampling, and scores.
+
+Built op by op, so that it holds only operators that run fast in onnxruntime on a CPU and every weight is stored once.
+Inputs (B rows of S new patches, R decoded rows, cap bytes a patch, T slots of past):
+
+    ids    int32 [B, S+1, cap]   row 0 is the patch before the new ones; unused cells hold the padding id
+    pos    int64 [B, S]          rotary position of each new patch
+    seqk   int32 [B]             past + S - 1            tot  int32 [1]  past + S
+    pk/pv  float32 [B, kv, T, hd] a layer                past keys (rotated) and values, in the host's buffers
+    sel    int32 [R]             which of the B*S states to decode the next patch from
+    noise  float32 [cap, R, 272] added to the logits: temperature x Gumbel noise + bias; +1e9 forces a byte; 0 is greedy
+    nucleus float32 [R, 3]       temperature, top-p, top-k; all zero switches the filter off
+    steps  int64 [1]             bytes to decode at most; 0 only prefills
+
+Outputs: newkv float32 [B, S, layers*2*kv*hd] (for the host to append), toks int32 [N, R] (padding after a patch has ended),
+lp float32 [N, R] (log-probability of each, unfiltered, temperature 1).
+The loop stays at the top level: inside an `If` onnxruntime does not prepack its matrices (4x slower).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from stlm.checkpoint import load_model
+from stlm.graph import GraphBuilder, Shape, value
+from stlm.model import NORM_EPS, PatchLM
+from stlm.quantize_weights import Precision, Weights
+
+FORCED = 50.0
+"""Noise above this is a decision of the host (a forced byte, a strong bias) and passes the nucleus filter."""
+REFUSED = -1e9
+
+
+def build(model: PatchLM, precision: Precision) -> onnx.ModelProto:
+    """The graph of a model. Raises ValueError for an ablation arm that has no served form."""
+    if model.config.local_attention:
+        raise ValueError("local_attention is an ablation arm: it has no exported form")
+    return Exporter(model, precision).export()
+
+
+def array(parameter: object) -> np.ndarray:
+    return parameter.detach().float().cpu().numpy()  # type: ignore[attr-defined]
+
+
+class Exporter:
+    """Walks the model in the order of `PatchLM.forward`."""
+
+    def __init__(self, model: PatchLM, precision: Precision) -> None:
+        self.model = model
+        self.config = model.config
+        self.g = GraphBuilder()
+        self.weights = Weights(self.g, precision)
+        self.stored_keys: dict[bytes, str] = {}
+
+    def matrix(self, builder: GraphBuilder, x: str, name: str, *, local: bool) -> str:
+        return self.weights.matrix(builder, x, array(self.model.get_parameter(f"{name}.weight")), name, local=local)
+
+    def table(self, builder: GraphBuilder, index: str, name: str) -> str:
+        return self.weights.rows(builder, index, array(self.model.get_parameter(f"{name}.weight")), name)
+
+    def norm(self, builder: GraphBuilder, x: str, width: int) -> str:
+        return builder.op("SimplifiedLayerNormalization", x, self.ones(width), axis=-1, epsilon=NORM_EPS)
+
+    def ones(self, width: int) -> str:
+        return self.g.constant(np.ones(width, dtype=np.float32), "ones")
+
+    def add_and_norm(self, builder: GraphBuilder, x: str, delta: str, width: int) -> tuple[str, str]:
+        """(x + delta, its norm) in one node."""
+        total, normed = builder.name("residual"), builder.name("normed")
+        kind = "SkipSimplifiedLayerNormalization"
+        builder.add(kind, [x, delta, self.ones(width)], [normed, "", "", total], epsilon=NORM_EPS)
+        return total, normed
+
+    def export(self) -> onnx.ModelProto:
+        c, g = self.config, self.g
+        whole, pairs_context, before = self.encode()
+        state, newkv = self.trunk(whole)
+        flat = g.op("Gather", g.op("Reshape", state, g.integers(-1, c.width)), "sel")
+        start = self.matrix(g, flat, "drop", local=True)
+        context = g.op("Gather", g.op("Reshape", pairs_context, g.integers(-1)), "sel")
+        before = g.op("Gather", g.op("Reshape", before, g.integers(-1)), "sel")
+        self.decode(start, context, before)
+        g.add("Identity", [newkv], ["newkv"])
+        kv: Shape = ["B", c.kv_heads, "T", c.head_dim]
+        inputs = [
+            value("ids", np.int32, ["B", "S+1", c.cap]),
+            value("pos", np.int64, ["B", "S"]),
+            value("seqk", np.int32, ["B"]),
+            value("tot", np.int32, [1]),
+            *(value(f"p{kind}{layer}", np.float32, kv) for layer in range(c.layers) for kind in "kv"),
+            value("sel", np.int32, ["R"]),
+            value("noise", np.float32, [c.cap, "R", c.vocabulary]),
+            value("nucleus", np.float32, ["R", 3]),
+            value("steps", np.int64, [1]),
+        ]
+        outputs = [
+            value("newkv", np.float32, ["B", "S", c.layers * 2 * c.kv_heads * c.head_dim]),
+            value("toks", np.int32, ["N", "R"]),
+            value("lp", np.float32, ["N", "R"]),
+        ]
+        return g.model(c.name, inputs, outputs)
+
+    def encode(self) -> tuple[str, str, str]:
+        """Whole-patch features [B, S, local_width]; and per new patch, for the decoder that follows it: its `pairs` key
+        int64 [B, S] and the boundary state it leaves (1 after a word byte, at the cap), int64 [B, S]."""
+        c, g, m = self.config, self.g, self.model
+        pad = m.rule.specials["pad"]
+        ids = g.op("Cast", "ids", to=onnx.TensorProto.INT64)
+        new = g.op("Slice", ids, g.integers(1), g.integers(2**31), g.integers(1))
+        old = g.op("Slice", ids, g.integers(0), g.integers(-1), g.integers(1))
+        offset = g.constant(m.place_offset.numpy(), "place_offset")
+        at = g.op("Add", new, offset)
+        zero_row = g.scalar(c.cap * c.vocabulary, np.int64)
+        place_at = g.op("Where", g.op("Equal", new, g.scalar(pad, np.int64)), zero_row, at)
+        place = g.op("ReduceSum", self.table(g, place_at, "place"), g.integers(2), keepdims=0)
+        key = self.sum_keys(at, m.words_key.numpy())
+        context = self.sum_keys(g.op("Add", old, offset), m.pairs_key.numpy())
+        whole = g.op("Sum", place, *self.hashed_rows(g, key, context))
+        last = g.op("Gather", new, g.scalar(c.cap - 1, np.int64), axis=2)
+        leaves_word = g.constant((m.rule.class_table == 1).astype(np.int64), "leaves_word")
+        return whole, self.sum_keys(at, m.pairs_key.numpy()), g.op("Gather", leaves_word, last)
+
+    def sum_keys(self, at: str, keys: np.ndarray) -> str:
+        g = self.g
+        return g.op("ReduceSum", g.op("Gather", self.keys(keys), at), g.integers(2), keepdims=0)
+
+    def keys(self, keys: np.ndarray) -> str:
+        """int64 [cap * 272], stored in half the bytes: hashing keys are below 2^31."""
+        name = self.stored_keys.get(keys.tobytes())
+        if name is None:
+            narrow = self.g.constant(keys.reshape(-1).astype(np.int32), "keys")
+            name = self.stored_keys[keys.tobytes()] = self.g.op("Cast", narrow, to=onnx.TensorProto.INT64)
+        return name
+
+    def hashed_rows(self, builder: GraphBuilder, key: str, context: str) -> tuple[str, str]:
+        c = self.config
+        words_at = builder.op("Mod", key, self.g.scalar(c.words_rows, np.int64))
+        pairs_at = builder.op("Mod", builder.op("Add", key, context), self.g.scalar(c.pairs_rows, np.int64))
+        return self.table(builder, words_at, "words"), self.table(builder, pairs_at, "pairs")
+
+    def trunk(self, whole: str) -> tuple[str, str]:
+        """Normalised states [B, S, width] and the new keys and values [B, S, layers*2*kv*hd]."""
+        c, g = self.config, self.g
+        cos = g.constant(self.model.cos.numpy(), "cos")
+        sin = g.constant(self.model.sin.numpy(), "sin")
+        attention, kv = c.heads * c.head_dim, c.kv_heads * c.head_dim
+        rotated_heads = c.heads + c.kv_heads
+        split = g.integers(attention + kv, kv, c.mlp)
+        by_head = g.integers(0, -1, rotated_heads, c.head_dim)
+        joined = g.integers(0, -1, attention + kv)
+        x = self.matrix(g, self.norm(g, whole, c.local_width), "lift", local=True)
+        normed = self.norm(g, x, c.width)
+        cache = []
+        for layer in range(c.layers):
+            entered = self.matrix(g, normed, f"trunk.{layer}.enter", local=False)
+            qk, v, hidden = g.op("Split", entered, split, outputs=3, axis=-1)
+            qk = self.norm(g, g.op("Reshape", qk, by_head), c.head_dim)
+            qk = g.op("RotaryEmbedding", g.op("Reshape", qk, joined), "pos", cos, sin, num_heads=rotated_heads)
+            q, k = g.op("Split", qk, g.integers(attention, kv), outputs=2, axis=-1)
+            attended, _, _ = g.op(
+                "GroupQueryAttention", q, k, v, f"pk{layer}", f"pv{layer}", "seqk", "tot",
+                outputs=3, num_heads=c.heads, kv_num_heads=c.kv_heads,
+            )  # fmt: skip
+            hidden = g.op("Relu", hidden)
+            mixed = g.op("Concat", attended, g.op("Mul", hidden, hidden), axis=-1)
+            left = self.matrix(g, mixed, f"trunk.{layer}.leave", local=False)
+            x, normed = self.add_and_norm(g, x, left, c.width)
+            cache += [k, v]
+        return normed, g.op("Concat", *cache, axis=-1)
+
+    def decode(self, start: str, context: str, before: str) -> None:
+        """The byte loop: start [R, local_width], pairs context int64 [R], boundary state int64 [R] -> `toks`, `lp`."""
+        c, g = self.config, self.g
+        rows = g.op("Shape", "sel")
+        no_place = g.op("Expand", g.constant(np.zeros((1, c.local_width), np.float32)), g.op("Concat", rows, g.integers(c.local_width), axis=0))
+        no_key = g.op("Expand", g.integers(0), rows)
+        filtered = g.op("Greater", g.op("ReduceMax", "nucleus", keepdims=0), g.scalar(0, np.float32))
+        body = self.loop_body(start, context, filtered)
+        going = g.scalar(True, np.bool_)
+        _, _, _, toks, logits = g.op("Loop", g.op("Squeeze", "steps"), going, no_place, no_key, before, outputs=5, body=body)
+        g.add("Identity", [toks], ["toks"])
+        chosen = g.op("Unsqueeze", g.op("Cast", toks, to=onnx.TensorProto.INT64), g.integers(2))
+        lp = g.op("GatherElements", g.op("LogSoftmax", logits, axis=-1), chosen, axis=2)
+        g.add("Squeeze", [lp, g.integers(2)], ["lp"])
+
+    def loop_body(self, start: str, context: str, filtered: str) -> onnx.GraphProto:
+        """One byte for every row. State: place sum [R, w], prefix key int64 [R], boundary state int64 [R]."""
+        c, b = self.config, self.g.child()
+        hashed = self.hashed_rows(b, "key", context)
+        z = b.op("Sum", start, "place", *hashed)
+        normed = self.norm(b, z, c.local_width)
+        for index in range(c.local_blocks):
+            hidden = b.op("Relu", self.matrix(b, normed, f"local.{index}.up", local=True))
+            down = self.matrix(b, b.op("Mul", hidden, hidden), f"local.{index}.down", local=True)
+            z, normed = self.add_and_norm(b, z, down, c.local_width)
+        logits = self.matrix(b, normed, "head", local=True)
+        noise = b.op("Gather", "noise", "turn")
+        token = b.op("ArgMax", self.filter(b, b.op("Add", logits, noise), logits, noise, filtered), axis=-1, keepdims=0)
+        vocabulary = self.g.scalar(c.vocabulary, np.int64)
+        ended = b.op("Equal", "boundary", self.g.scalar(2, np.int64))
+        shown = b.op("Where", ended, self.g.scalar(self.model.rule.specials["pad"], np.int64), token)
+        boundary = b.op("Gather", self.boundary_table(), b.op("Add", b.op("Mul", "boundary", vocabulary), token))
+        at = b.op("Add", b.op("Mul", "turn", vocabulary), token)
+        place = b.op("Add", "place", self.table(b, at, "place"))
+        key = b.op("Add", "key", b.op("Gather", self.keys(self.model.words_key.numpy()), at))
+        going = b.op("Less", b.op("ReduceMin", boundary, keepdims=0), self.g.scalar(2, np.int64))
+        b.add("Cast", [shown], ["token"], to=onnx.TensorProto.INT32)
+        for source, target in ((going, "going_on"), (place, "place_next"), (key, "key_next"), (boundary, "boundary_next"), (logits, "logits")):
+            b.add("Identity", [source], [target])
+        width: Shape = ["R", c.local_width]
+        return b.body(
+            "byte",
+            [value("turn", np.int64, []), value("going", np.bool_, []), value("place", np.float32, width),
+             value("key", np.int64, ["R"]), value("boundary", np.int64, ["R"])],
+            [value("going_on", np.bool_, []), value("place_next", np.float32, width), value("key_next", np.int64, ["R"]),
+             value("boundary_next", np.int64, ["R"]), value("token", np.int32, ["R"]),
+             value("logits", np.float32, ["R", c.vocabulary])],
+        )  # fmt: skip
+
+    def boundary_table(self) -> str:
+        """int64 [3 * 272]: next boundary state by (state, id). 0 after a separator, 1 after a word byte, 2 ended for good."""
+        classes = self.model.rule.class_table
+        after_separator = np.array([0, 1, 2])[classes]
+        after_word = np.array([2, 1, 2])[classes]
+        return self.g.constant(np.concatenate([after_separator, after_word, np.full_like(after_word, 2)]), "boundary")
+
+    def filter(self, b: GraphBuilder, scores: str, logits: str, noise: str, filtered: str) -> str:
+        """Scores with everything outside top-k and top-p refused; free of cost when no row asks for it."""
+        c, g = self.config, self.g
+        on, off = b.child(), b.child()
+        temperature, top_p, top_k = on.op("Split", "nucleus", outputs=3, axis=1, num_outputs=3)
+        scaled = on.op("Div", logits, temperature)
+        ordered, _ = on.op("TopK", scaled, g.integers(c.vocabulary), outputs=2, axis=-1)
+        mass_before = on.op("CumSum", on.op("Softmax", ordered, axis=-1), g.scalar(1, np.int64), exclusive=1)
+        rank = g.constant(np.arange(c.vocabulary, dtype=np.float32)[None], "rank")
+        kept = on.op("And", on.op("Less", mass_before, top_p), on.op("Less", rank, top_k))
+        bound = on.op("ReduceMin", on.op("Where", kept, ordered, g.scalar(np.inf, np.float32)), g.integers(-1))
+        forced = on.op("Greater", noise, g.scalar(FORCED, np.float32))
+        passes = on.op("Or", on.op("GreaterOrEqual", scaled, bound), forced)
+        on.add("Where", [passes, scores, g.scalar(REFUSED, np.float32)], ["filtered_scores"])
+        off.add("Identity", [scores], ["all_scores"])
+        shape: Shape = ["R", c.vocabulary]
+        return b.op(
+            "If", filtered,
+            then_branch=on.body("nucleus", [], [value("filtered_scores", np.float32, shape)]),
+            else_branch=off.body("everything", [], [value("all_scores", np.float32, shape)]),
+        )  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", type=Path, help="checkpoint.pt of a run")
+    parser.add_argument("output", type=Path, help="the .onnx file to write (fp32)")
+
+
+def main(args: argparse.Namespace) -> int:
+    try:
+        model, _ = load_model(args.checkpoint)
+        onnx.save(build(model, "fp32"), args.output)
+    except (ValueError, OSError) as error:
+        print(f"stlm export: {error}", file=sys.stderr)
+        return 1
+    print(f"{args.output}: {args.output.stat().st_size:,} bytes")
+    return 0

@@ -1,0 +1,86 @@
+"""Weight formats of the exported graphs. `precision` names the mix a file uses.
+
+int4   trunk matrices and tables: 4 bits, one scale per 32 inputs (MatMulNBits, GatherBlockQuantized);
+       local blocks, lift, drop and head: 8 bits, one scale per 32 inputs. Best for one stream.
+uint8  matrices: 8 bits with zero point 128 and one scale per output (DynamicQuantizeMatMul; signed int8 saturates on
+       AVX2); tables: 8 bits, one scale per column. Best for batches and the only fast form in WebAssembly.
+fp32   the reference.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from onnx import TensorProto, helper
+
+from stlm.graph import GraphBuilder
+
+Precision = Literal["fp32", "int4", "uint8"]
+BLOCK = 32
+
+
+def round_blocks(weight: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
+    """Symmetric rounding of each run of 32 inputs, the extreme entry at the lowest level (as `model.fake_quantize`).
+
+    weight: float32 [outputs, inputs]. Returns codes uint8 [outputs, blocks, 32] offset by 2^(bits-1), and scales
+    float32 [outputs, blocks].
+    """
+    low = 2 ** (bits - 1)
+    blocks = weight.reshape(weight.shape[0], -1, BLOCK)
+    extreme = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=2, keepdims=True), axis=2)
+    scale = (extreme / -low).astype(np.float32)
+    scale[scale == 0] = 1
+    codes = np.clip(np.rint(blocks / scale), -low, low - 1) + low
+    return codes.astype(np.uint8), scale[:, :, 0]
+
+
+def pack_nibbles(codes: np.ndarray) -> np.ndarray:
+    """uint8 [..., 2n] of 4-bit codes -> uint8 [..., n], the first of a pair in the low half."""
+    return (codes[..., 0::2] | (codes[..., 1::2] << 4)).astype(np.uint8)
+
+
+class Weights:
+    """Adds matrices and tables to a graph in one precision."""
+
+    def __init__(self, graph: GraphBuilder, precision: Precision) -> None:
+        self.graph = graph
+        self.precision = precision
+        self.stored: dict[str, tuple[str, ...]] = {}
+
+    def matrix(self, builder: GraphBuilder, x: str, weight: np.ndarray, name: str, *, local: bool) -> str:
+        """x [..., inputs] @ weight.T, weight float32 [outputs, inputs]. `local` keeps 8 bits where the trunk has 4."""
+        outputs, inputs = weight.shape
+        if self.precision == "fp32":
+            return builder.op("MatMul", x, self.store(name, weight.T)[0])
+        if self.precision == "uint8":
+            scale = np.maximum(np.abs(weight).max(axis=1), 1e-12) / 127
+            codes = (np.rint(weight / scale[:, None]) + 128).astype(np.uint8)
+            stored = self.store(name, codes.T, scale.astype(np.float32), np.full(outputs, 128, np.uint8))
+            return builder.op("DynamicQuantizeMatMul", x, *stored)
+        bits = 8 if local else 4
+        codes, scale = round_blocks(weight, bits)
+        stored = self.store(name, pack_nibbles(codes) if bits == 4 else codes, scale)
+        return builder.op("MatMulNBits", x, *stored, K=inputs, N=outputs, bits=bits, block_size=BLOCK, accuracy_level=4)
+
+    def rows(self, builder: GraphBuilder, index: str, table: np.ndarray, name: str) -> str:
+        """table[index]: index int64 [...] of a float32 [rows, width] table -> [..., width]."""
+        if self.precision == "fp32":
+            return builder.op("Gather", self.store(name, table)[0], index)
+        if self.precision == "uint8":
+            scale = (np.maximum(np.abs(table).max(axis=0), 1e-12) / 127).astype(np.float32)
+            codes = (np.rint(table / scale) + 128).astype(np.uint8)
+            codes_name, scale_name, zero = self.store(name, codes, scale, np.full(table.shape[1], 128, np.uint8))
+            return builder.op("DequantizeLinear", builder.op("Gather", codes_name, index), scale_name, zero, axis=-1)
+        if name not in self.stored:
+            codes, scale = round_blocks(table, 4)
+            packed = pack_nibbles(codes.reshape(table.shape) ^ 8)
+            tensor = helper.make_tensor("", TensorProto.INT4, table.shape, packed.tobytes(), raw=True)
+            self.stored[name] = (self.graph.tensor(tensor, name), self.graph.constant(scale, f"{name}_scale"))
+        data, scale_name = self.stored[name]
+        return builder.op("GatherBlockQuantized", data, index, scale_name, gather_axis=0, quantize_axis=1, block_size=BLOCK)
+
+    def store(self, name: str, *arrays: np.ndarray) -> tuple[str, ...]:
+        if name not in self.stored:
+            self.stored[name] = tuple(self.graph.constant(array, name) for array in arrays)
+        return self.stored[name]
