@@ -1,0 +1,91 @@
+/**
+ * The models this server may serve: which there are, and for each a verified file on this machine.
+ *
+ * @module
+ */
+import { type Manifest, tierId } from '../schema/manifest.js';
+import { ArtifactCorruptError, isArtifactError } from './errors.js';
+import type { ModelFileCache } from './fetch.js';
+import { defaultFile, parseManifest } from './manifest.js';
+import type { ArtifactStore } from './store.js';
+import { verifyFile } from './verify.js';
+
+/** A model file whose size and sha256 are the manifest's. */
+export interface LocalModel {
+  readonly manifest: Manifest;
+  readonly path: string;
+  readonly sha256: string;
+}
+
+export class Registry {
+  /** Ascending by unique parameters. */
+  readonly manifests: readonly Manifest[];
+  readonly #store: ArtifactStore;
+  readonly #cache: ModelFileCache;
+  readonly #quarantine: Map<string, string>;
+  readonly #models = new Map<string, Promise<LocalModel>>();
+
+  /** Reads every manifest. One that is no good quarantines its tier and leaves the others alone. */
+  static async open(store: ArtifactStore, cache: ModelFileCache): Promise<Registry> {
+    const manifests: Manifest[] = [];
+    const quarantine = new Map<string, string>();
+    await Promise.all(
+      (await store.tiers()).map(async (tier) => {
+        try {
+          if (!tierId.safeParse(tier).success) throw new ArtifactCorruptError('a tier id looks like stlm-10m');
+          manifests.push(await parseManifest(tier, await store.manifest(tier)));
+        } catch (error) {
+          quarantine.set(tier, reasonOf(error));
+        }
+      }),
+    );
+    manifests.sort((a, b) => a.parameters.unique - b.parameters.unique);
+    return new Registry(store, cache, manifests, quarantine);
+  }
+
+  private constructor(store: ArtifactStore, cache: ModelFileCache, manifests: readonly Manifest[], quarantine: Map<string, string>) {
+    this.#store = store;
+    this.#cache = cache;
+    this.manifests = manifests;
+    this.#quarantine = quarantine;
+  }
+
+  /** Tier to the reason it is not served. */
+  get quarantine(): ReadonlyMap<string, string> {
+    return this.#quarantine;
+  }
+
+  /**
+   * Fetches (once) and verifies (once a process) the file of a tier.
+   * @throws {ArtifactCorruptError} and quarantines the tier; {ArtifactUnavailableError}, after which the next call tries again.
+   */
+  model(tier: string): Promise<LocalModel> {
+    const known = this.#models.get(tier);
+    if (known !== undefined) return known;
+    const model = this.#open(tier).catch((error: unknown) => {
+      if (error instanceof ArtifactCorruptError) this.#quarantine.set(tier, error.message);
+      else this.#models.delete(tier);
+      throw error;
+    });
+    this.#models.set(tier, model);
+    return model;
+  }
+
+  async #open(tier: string): Promise<LocalModel> {
+    const manifest = this.manifests.find(({ id }) => id === tier);
+    if (manifest === undefined) throw new ArtifactCorruptError(this.#quarantine.get(tier) ?? `there is no tier ${tier}`);
+    const file = defaultFile(manifest);
+    const stored = await this.#store.file(tier, file.name);
+    if (stored.kind === 'local') {
+      await verifyFile(stored.path, file);
+      return { manifest, path: stored.path, sha256: file.sha256 };
+    }
+    const path = await this.#cache.obtain(file, () => stored.chunks);
+    return { manifest, path, sha256: file.sha256 };
+  }
+}
+
+function reasonOf(error: unknown): string {
+  if (isArtifactError(error)) return error.message;
+  throw error;
+}
