@@ -65,8 +65,8 @@ class Runtime:
     ) -> Decoded:
         """One run of the graph.
 
-        rows [B, S, cap] are the new patches and before [B, cap] the patch in front of each row. A batch is padded on the
-        right with empty patches; causal attention keeps them from the patches before them.
+        rows [B, S, cap] are the new patches and before [B, cap] the patch in front of each row. A batch is padded on
+        the right with empty patches; causal attention keeps them from the patches before them.
         """
         batch, patches, _ = rows.shape
         feeds = {

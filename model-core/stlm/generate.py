@@ -1,0 +1,167 @@
+"""`python -m stlm generate`: text from an exported tier, a patch a run, as the server makes it.
+
+The prompt's complete patches are prefilled; the bytes of its unfinished last patch are forced onto the first decoded
+patch, so a prompt may end anywhere, inside a word too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from stlm.runtime import FORCED, REFUSED, Cache, Decoded, Runtime
+
+PREFILL_PATCHES = 64
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """`temperature` 0 is greedy; `top_k` 0 and `top_p` 1 are off. `jitter` is Gaussian noise on the logits, in nats."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int = 0
+    jitter: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.temperature <= 10 and 0 < self.top_p <= 1 and 0 <= self.top_k <= 272):
+            raise ValueError(f"sampling out of range: {self}")
+
+
+class Generator:
+    """Continues prompts with one tier; each call is independent."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        rule = runtime.rule
+        self.ends_text = {rule.specials["eod"], rule.specials["end_of_turn"]}
+        self.bias = np.zeros(rule.vocabulary, np.float32)
+        for special in range(256, rule.vocabulary):
+            if special not in self.ends_text:
+                self.bias[special] = REFUSED
+
+    def patches(self, prompt: bytes, sampling: Sampling) -> Iterator[np.ndarray]:
+        """Yields the ids of one decoded patch after another, without end, the prompt's own bytes left out.
+
+        A patch that ends in an end-of-text id is the last one.
+        """
+        rule = self.runtime.rule
+        random = np.random.default_rng(sampling.seed)
+        stream = np.concatenate([[rule.specials["bod"]], np.frombuffer(prompt, np.uint8)]).astype(np.uint16)
+        rows = rule.rows(stream)
+        forced = stream[int((rows != self.runtime.pad).sum()) :]
+        cache = Cache(self.runtime)
+        pending = rows
+        while True:
+            if cache.patches + len(pending) > self.runtime.context:
+                # The window is full: start it again from its last half.
+                cache, pending = Cache(self.runtime), rows[-(self.runtime.context // 2) :]
+            before = rows[-len(pending) - 1] if len(pending) < len(rows) else self.runtime.no_patch
+            noise = self.noise(forced, sampling, random)
+            patch = self.decode(before, pending, cache, noise, self.nucleus(sampling))
+            yield patch[len(forced) :]
+            if int(patch[-1]) in self.ends_text:
+                return
+            pending = self.runtime.no_patch[None].copy()
+            pending[0, : len(patch)] = patch
+            rows = np.concatenate([rows, pending])
+            forced = forced[:0]
+
+    def decode(
+        self, before: np.ndarray, pending: np.ndarray, cache: Cache, noise: np.ndarray, nucleus: np.ndarray
+    ) -> np.ndarray:
+        """Runs the pending patches [n, cap], which follow `before` [cap], through the trunk and decodes the next one.
+
+        Returns its ids, 1 to cap of them. All chunks but the last only prefill.
+        """
+        runtime, cap = self.runtime, self.runtime.rule.cap
+        *chunks, final = (pending[i : i + PREFILL_PATCHES] for i in range(0, len(pending), PREFILL_PATCHES))
+        for chunk in chunks:
+            cache.append(self._run(chunk, before, cache, noise, nucleus, 0).newkv)
+            before = chunk[-1]
+        decoded = self._run(final, before, cache, noise, nucleus, cap)
+        cache.append(decoded.newkv)
+        ids = decoded.toks[:, 0]
+        return ids[ids != runtime.pad]
+
+    def _run(
+        self, rows: np.ndarray, before: np.ndarray, cache: Cache, noise: np.ndarray, nucleus: np.ndarray, steps: int
+    ) -> Decoded:
+        return self.runtime.run(
+            rows[None],
+            before[None],
+            cache.arrays,
+            cache.patches,
+            sel=np.array([len(rows) - 1]),
+            noise=noise,
+            nucleus=nucleus,
+            steps=steps,
+        )
+
+    def noise(self, forced: np.ndarray, sampling: Sampling, random: np.random.Generator) -> np.ndarray:
+        """float32 [cap, 1, 272]: Gumbel noise makes the graph's argmax a sample (Gumbel 1954)."""
+        shape = (self.runtime.rule.cap, 1, len(self.bias))
+        noise = np.broadcast_to(self.bias, shape).copy()
+        if sampling.temperature > 0:
+            noise += sampling.temperature * random.gumbel(size=shape)
+        if sampling.jitter > 0:
+            noise += sampling.jitter * random.normal(size=shape)
+        noise[np.arange(len(forced)), 0, forced] = FORCED
+        return noise
+
+    def nucleus(self, sampling: Sampling) -> np.ndarray:
+        """float32 [1, 3]: temperature, top-p, top-k; zeros switch the graph's filter off."""
+        if sampling.temperature == 0 or (sampling.top_p == 1 and sampling.top_k == 0):
+            return np.zeros((1, 3), np.float32)
+        return np.array([[sampling.temperature, sampling.top_p, sampling.top_k or len(self.bias)]], np.float32)
+
+    def ids(self, prompt: bytes, max_ids: int, sampling: Sampling) -> list[int]:
+        """Up to `max_ids` continuation ids, the end-of-text id included if the model wrote one."""
+        out: list[int] = []
+        for patch in self.patches(prompt, sampling):
+            out.extend(patch.tolist())
+            if len(out) >= max_ids:
+                break
+        return out[:max_ids]
+
+    def text(self, prompt: bytes, max_bytes: int, sampling: Sampling) -> str:
+        """The continuation, invalid UTF-8 replaced; a character that `max_bytes` cuts is left out."""
+        ids = self.ids(prompt, max_bytes, sampling)
+        raw = bytes(i for i in ids if i < 256)
+        for cut in range(4):
+            try:
+                return raw[: len(raw) - cut].decode("utf-8")
+            except UnicodeDecodeError:
+                continue
+        return raw.decode("utf-8", "replace")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("artifact", type=Path, help="artifact folder (manifest.json and model files)")
+    parser.add_argument("--prompt", required=True)
+    parser.add_argument("--precision", choices=("fp32", "int4", "uint8"), default=None, help="default: the manifest's")
+    parser.add_argument("--max-bytes", type=int, default=200)
+    parser.add_argument("--temperature", type=float, default=0.8, help="0 is greedy")
+    parser.add_argument("--top-p", type=float, default=0.95)
+    parser.add_argument("--top-k", type=int, default=0, help="0: off")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+
+
+def main(args: argparse.Namespace) -> int:
+    try:
+        sampling = Sampling(args.temperature, args.top_p, args.top_k, args.seed)
+        generator = Generator(Runtime(args.artifact, args.precision, args.threads))
+    except (OSError, ValueError) as error:
+        print(f"generate: {error}", file=sys.stderr)
+        return 1
+    # A lone surrogate stands for a byte of the command line that is no UTF-8: it is passed on as that byte.
+    prompt = args.prompt.encode("utf-8", "surrogateescape")
+    print(args.prompt + generator.text(prompt, args.max_bytes, sampling))
+    return 0
