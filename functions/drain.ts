@@ -7,7 +7,9 @@
 /** One admitted piece of work: its signal aborts when the client leaves, or when draining takes too long. */
 export interface Flight {
   readonly signal: AbortSignal;
-  /** The work is done, or dropped: stops its compute if any is left. */
+  /** Nobody wants the rest: ends its compute. */
+  stop(): void;
+  /** Its compute has ended. */
   land(): void;
 }
 
@@ -26,15 +28,15 @@ export class Drain {
    */
   takeOff(clientSignal: AbortSignal): Flight {
     const controller = new AbortController();
-    const leave = () => controller.abort();
-    if (clientSignal.aborted) leave();
-    clientSignal.addEventListener('abort', leave, { once: true });
+    const stop = () => controller.abort();
+    if (clientSignal.aborted) stop();
+    clientSignal.addEventListener('abort', stop, { once: true });
     this.#flights.add(controller);
     return {
       signal: controller.signal,
+      stop,
       land: () => {
-        clientSignal.removeEventListener('abort', leave);
-        controller.abort();
+        clientSignal.removeEventListener('abort', stop);
         this.#flights.delete(controller);
         if (this.#flights.size === 0) this.#onEmpty?.();
       },

@@ -71,7 +71,7 @@ function start(deps: AppDeps, admitted: Admitted, c: Context<AppEnv>): Run {
   );
   return {
     admitted,
-    events: runChoices(generations, flight.land),
+    events: runChoices(generations, flight.stop),
     tally: new Tally(generations.length, c.var.arrivalMs, deps.nowMs),
     flight,
   };
@@ -104,7 +104,7 @@ async function streamed(c: Context<AppEnv>, deps: AppDeps, run: Run, withUsage: 
   c.header('cache-control', 'no-cache');
   // Proxies that buffer would turn a stream into one late answer.
   c.header('x-accel-buffering', 'no');
-  return c.body(sseBody(first, lines, { onError, onCancel: run.flight.land, onEnd: () => logAnswer(c, deps) }));
+  return c.body(sseBody(first, lines, { onError, onCancel: run.flight.stop, onEnd: () => logAnswer(c, deps) }));
 }
 
 async function* streamLines({ admitted, events, tally, flight }: Run, withUsage: boolean): AsyncGenerator<string, void, void> {

@@ -1,0 +1,128 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import { says, ScriptedEngine } from './scripted-engine.js';
+import { listen, type TestServer } from './server.js';
+
+let server: TestServer;
+afterEach(() => server.close());
+
+const get = async (path: string) => {
+  const response = await fetch(server.url + path);
+  return { status: response.status, json: (await response.json()) as Record<string, unknown> };
+};
+
+describe('/readyz', () => {
+  test('is ready when a warm tier reproduces its golden prompt', async () => {
+    server = await listen(new ScriptedEngine(says(['gol', 'den'])));
+    const { status, json } = await get('/readyz');
+    expect(status).toBe(200);
+    expect(json).toEqual({ ready: true, draining: false, tiers: [{ id: 'stlm-small', state: 'ready', golden: 'reproduced' }] });
+  });
+
+  test.each([['other'], ['gold'], ['golden!']])('is not ready when it says %j instead of its golden text', async (text) => {
+    server = await listen(new ScriptedEngine(says([text])));
+    const { status, json } = await get('/readyz');
+    expect(status).toBe(503);
+    expect(json).toMatchObject({ ready: false, tiers: [{ golden: 'differs' }] });
+  });
+
+  test('proves a tier once, not on every probe', async () => {
+    const engine = new ScriptedEngine(says(['golden']));
+    server = await listen(engine);
+    await Promise.all([get('/readyz'), get('/readyz')]);
+    await get('/readyz');
+    expect(engine.calls).toHaveLength(1);
+    expect(engine.calls[0]!.options).toMatchObject({ temperature: 0, maxBytes: 6, deadlineAtMs: Infinity });
+  });
+
+  test('tries again after a proof that could not be made', async () => {
+    let calls = 0;
+    server = await listen(
+      new ScriptedEngine(async function* failOnce() {
+        calls += 1;
+        if (calls === 1) throw new Error('worker died');
+        yield new TextEncoder().encode('golden');
+        return 'length';
+      }),
+    );
+    expect((await get('/readyz')).status).toBe(500);
+    expect((await get('/readyz')).status).toBe(200);
+  });
+
+  test('says why a tier is quarantined, and serves with the others', async () => {
+    server = await listen(
+      new ScriptedEngine(says(['golden']), [
+        { id: 'stlm-small', state: 'ready' },
+        { id: 'stlm-large', state: 'quarantined', reason: 'wrong sha256' },
+        { id: 'stlm-huge', state: 'cold' },
+      ]),
+    );
+    const { status, json } = await get('/readyz');
+    expect(status).toBe(200);
+    expect(json['tiers']).toEqual([
+      { id: 'stlm-small', state: 'ready', golden: 'reproduced' },
+      { id: 'stlm-large', state: 'quarantined', reason: 'wrong sha256', golden: 'unproven' },
+      { id: 'stlm-huge', state: 'cold', golden: 'unproven' },
+    ]);
+  });
+
+  test('is not ready while everything is cold', async () => {
+    server = await listen(new ScriptedEngine(says(['golden']), [{ id: 'stlm-small', state: 'cold' }]));
+    expect((await get('/readyz')).status).toBe(503);
+    expect((await get('/healthz')).status).toBe(200);
+  });
+});
+
+describe('/v1/models', () => {
+  test('lists the route and the tiers, each retrievable', async () => {
+    server = await listen(new ScriptedEngine(says([])));
+    const { json } = await get('/v1/models');
+    const models = json['data'] as { id: string }[];
+    expect(models.map(({ id }) => id)).toEqual(['stlm-auto', 'stlm-small']);
+    for (const model of models) expect((await get(`/v1/models/${model.id}`)).json).toEqual(model);
+    expect(models[1]).toMatchObject({ object: 'model', owned_by: 'stlm', stlm: { state: 'ready', parameters: 1_000_000, bits_per_byte: 2 } });
+  });
+});
+
+describe('/v1/route', () => {
+  test('says which tier would run, from which budget, without running it', async () => {
+    const engine = new ScriptedEngine(says([]));
+    server = await listen(engine);
+    const response = await server.post('/v1/route', { model: 'stlm-auto@250ms', prompt: 'Once' });
+    expect(await response.json()).toMatchObject({
+      object: 'route',
+      outcome: 'admitted',
+      tier: 'stlm-small',
+      reason: 'fits',
+      budget_ms: 250,
+      budget_source: 'model',
+      tiers: [{ tier: 'stlm-small', verdict: 'fits', warm: true }],
+    });
+    expect(engine.calls).toHaveLength(0);
+  });
+
+  test('names a wrong field as a completion does', async () => {
+    server = await listen(new ScriptedEngine(says([])));
+    const response = await server.post('/v1/route', { model: 'stlm-auto', prompt: 7 });
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ error: { param: 'prompt' } });
+  });
+});
+
+describe('/openapi.json', () => {
+  test('describes every route, with the schemas that validate', async () => {
+    server = await listen(new ScriptedEngine(says([])));
+    const { json } = await get('/openapi.json');
+    expect(json).toMatchObject({ openapi: '3.1.0' });
+    expect(Object.keys(json['paths'] as object).toSorted()).toEqual(['/healthz', '/readyz', '/v1/completions', '/v1/models', '/v1/models/{id}', '/v1/route']);
+    const { schemas } = json['components'] as { schemas: Record<string, { properties: Record<string, object>; required: string[] }> };
+    expect(schemas['CompletionRequest']!.required).toEqual(['model', 'prompt']);
+    expect(schemas['CompletionRequest']!.properties['temperature']).toMatchObject({ minimum: 0, maximum: 2 });
+    expect(Object.keys(schemas)).toEqual(expect.arrayContaining(['Completion', 'CompletionChunk', 'Error', 'Problem', 'StlmReport']));
+  });
+});
+
+test('a request id that the client gave is given back', async () => {
+  server = await listen(new ScriptedEngine(says([])));
+  const response = await fetch(`${server.url}/healthz`, { headers: { 'x-request-id': 'mine-1' } });
+  expect(response.headers.get('x-request-id')).toBe('mine-1');
+});

@@ -1,0 +1,48 @@
+/** The app on a real socket. */
+import { once } from 'node:events';
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { serve } from '@hono/node-server';
+import { createApp } from '../../../functions/app.js';
+import { Drain } from '../../../functions/drain.js';
+import type { Engine } from '../../../functions/engine/types.js';
+import { Readiness } from '../../../functions/readiness.js';
+import { BUDGET_DEFAULTS } from '../../../functions/router/budget.js';
+import { createRouter } from '../../../functions/router/router.js';
+import type { Router } from '../../../functions/router/types.js';
+
+export interface TestServer {
+  readonly url: string;
+  readonly drain: Drain;
+  /** Every log line's fields with its message. */
+  readonly log: object[];
+  post(path: string, body: unknown, init?: RequestInit): Promise<Response>;
+  close(): Promise<void>;
+}
+
+const nowMs = () => performance.timeOrigin + performance.now();
+
+export async function listen(engine: Engine, parts: { router?: Router } = {}): Promise<TestServer> {
+  const log: object[] = [];
+  const write = (fields: object, message: string) => void log.push({ ...fields, message });
+  const logger = { info: write, warn: write, error: write };
+  const router = parts.router ?? createRouter({ engine, nowMs, log: logger });
+  const drain = new Drain();
+  const readiness = new Readiness(engine);
+  const app = createApp({ engine, router, budgetDefaults: BUDGET_DEFAULTS, drain, readiness, logger, nowMs, newId: () => crypto.randomUUID() });
+  const server = serve({ fetch: app.fetch, port: 0, hostname: '127.0.0.1' }) as Server;
+  await once(server, 'listening');
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return {
+    url,
+    drain,
+    log,
+    post: (path, body, init = {}) =>
+      fetch(url + path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body), ...init }),
+    close: async () => {
+      server.closeAllConnections();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}

@@ -1,0 +1,217 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { says, ScriptedEngine } from './scripted-engine.js';
+import { listen, type TestServer } from './server.js';
+
+let engine: ScriptedEngine;
+let server: TestServer;
+beforeAll(async () => {
+  engine = new ScriptedEngine(says(['ok']));
+  server = await listen(engine);
+});
+afterAll(() => server.close());
+
+const valid = { model: 'stlm-auto', prompt: 'Once' };
+const complete = (fields: object) => server.post('/v1/completions', { ...valid, ...fields });
+
+interface ErrorJson {
+  error: { message: string; type: string; param: string | null; code: string };
+}
+const errorOf = async (response: Response) => ((await response.json()) as ErrorJson).error;
+
+describe('a wrong field is refused by name', () => {
+  test.each([
+    ['model', 7],
+    ['model', ''],
+    ['model', 'x'.repeat(65)],
+    ['model', 'stlm-auto@soon'],
+    ['prompt', null],
+    ['prompt', { text: 'Once' }],
+    ['prompt', [256]],
+    ['prompt', [-1]],
+    ['prompt', [1.5]],
+    ['prompt', ['Once', 7]],
+    ['prompt', Array.from({ length: 17 }, () => 'Once')],
+    ['max_tokens', 0],
+    ['max_tokens', -5],
+    ['max_tokens', 1.5],
+    ['max_tokens', 1e300],
+    ['max_tokens', '64'],
+    ['max_completion_tokens', 0],
+    ['temperature', -0.1],
+    ['temperature', 2.1],
+    ['temperature', 'hot'],
+    ['top_p', 0],
+    ['top_p', 1.01],
+    ['top_k', -1],
+    ['top_k', 1e9],
+    ['seed', 1e300],
+    ['seed', 0.5],
+    ['stop', ''],
+    ['stop', ['a', 'b', 'c', 'd', 'e']],
+    ['stop', [1]],
+    ['logit_bias', { 256: 1 }],
+    ['logit_bias', { '-1': 1 }],
+    ['logit_bias', { '01': 1 }],
+    ['logit_bias', { 65: 101 }],
+    ['logit_bias', [1]],
+    ['stream', 'yes'],
+    ['stream_options', { include_usage: true }],
+    ['latency_budget_ms', 0],
+    ['latency_budget_ms', -80],
+    ['latency_budget_ms', 1e12],
+    ['latency_budget_ms', '80'],
+    ['ttft_budget_ms', 0],
+    ['service_tier', 'gold'],
+    ['n', 2],
+    ['best_of', 2],
+    ['echo', true],
+    ['logprobs', 1],
+    ['suffix', 'the end'],
+    ['frequency_penalty', 0.5],
+    ['presence_penalty', -1],
+    ['repetition_penalty', 1.1],
+    ['min_p', 0.1],
+    ['max_words', 5],
+    ['response_format', { type: 'json_object' }],
+    ['regex', '[a-z]+'],
+  ])('%s: %j', async (field, value) => {
+    const calls = engine.calls.length;
+    const response = await complete({ [field]: value });
+    expect(response.status).toBe(400);
+    const error = await errorOf(response);
+    expect(error).toMatchObject({ type: 'invalid_request_error', param: field });
+    expect(error.message).toContain(field);
+    expect(engine.calls).toHaveLength(calls);
+  });
+
+  test('an infinite number, which JSON can spell as 1e999', async () => {
+    const response = await server.post('/v1/completions', undefined, { body: '{"model":"stlm-auto","prompt":"Once","temperature":1e999}' });
+    expect(response.status).toBe(400);
+    expect((await errorOf(response)).param).toBe('temperature');
+  });
+
+  test('a missing model or prompt', async () => {
+    expect((await errorOf(await server.post('/v1/completions', { prompt: 'Once' }))).param).toBe('model');
+    expect((await errorOf(await server.post('/v1/completions', { model: 'stlm-auto' }))).param).toBe('prompt');
+  });
+
+  test('a latency budget in a header', async () => {
+    const response = await server.post('/v1/completions', valid, { headers: { 'x-latency-budget-ms': 'soon' } });
+    expect(response.status).toBe(400);
+    expect((await errorOf(response)).param).toBe('x-latency-budget-ms');
+  });
+});
+
+describe('what clients send without meaning anything by it is accepted', () => {
+  test.each([
+    { n: 1, best_of: 1, echo: false, logprobs: null, suffix: null, frequency_penalty: 0, presence_penalty: 0 },
+    { max_tokens: null, temperature: null, stop: null, logit_bias: null, seed: null, stream: false, user: 'someone' },
+    { response_format: { type: 'text' } },
+    { an_unknown_field: { nested: true } },
+    { stop: [] },
+  ])('%j', async (fields) => {
+    expect((await complete(fields)).status).toBe(200);
+  });
+});
+
+describe('what reaches the engine', () => {
+  const asked = async (fields: object) => {
+    expect((await complete(fields)).status).toBe(200);
+    return engine.calls.at(-1)!.options;
+  };
+
+  test('every field in the engine\'s units', async () => {
+    const options = await asked({
+      prompt: 'Où',
+      max_tokens: 7,
+      temperature: 0.5,
+      top_p: 0.9,
+      top_k: 40,
+      seed: 3,
+      stop: ['\n', 'é'],
+      logit_bias: { 65: -100, 255: 2.5 },
+    });
+    expect(options).toMatchObject({ maxBytes: 7, temperature: 0.5, topP: 0.9, topK: 40, seed: 3 });
+    expect([...options.prompt]).toEqual([0x4f, 0xc3, 0xb9]);
+    expect(options.stop.map((stop) => [...stop])).toEqual([[0x0a], [0xc3, 0xa9]]);
+    expect([...options.logitBias]).toEqual([[65, -100], [255, 2.5]]);
+  });
+
+  test('the defaults of the API, and no seed', async () => {
+    const options = await asked({});
+    expect(options).toMatchObject({ maxBytes: 64, temperature: 1, topP: 1, topK: 0, seed: undefined, stop: [] });
+  });
+
+  test('max_completion_tokens where max_tokens is absent', async () => {
+    expect((await asked({ max_completion_tokens: 9 })).maxBytes).toBe(9);
+    expect((await asked({ max_completion_tokens: 9, max_tokens: 5 })).maxBytes).toBe(5);
+  });
+
+  test('raw bytes as they are, even where they are no UTF-8', async () => {
+    expect([...(await asked({ prompt: [0xff, 0x00, 0x80] })).prompt]).toEqual([0xff, 0x00, 0x80]);
+    expect([...(await asked({ prompt: [] })).prompt]).toEqual([]);
+  });
+
+  test('a deadline inside the latency budget', async () => {
+    const before = performance.timeOrigin + performance.now();
+    const { deadlineAtMs } = await asked({ latency_budget_ms: 500 });
+    const after = performance.timeOrigin + performance.now();
+    expect(deadlineAtMs).toBeGreaterThan(before + 400);
+    expect(deadlineAtMs).toBeLessThanOrEqual(after + 500);
+  });
+});
+
+describe('a body that cannot be read', () => {
+  const send = (body: string | Uint8Array | ReadableStream, headers: Record<string, string> = { 'content-type': 'application/json' }) =>
+    fetch(`${server.url}/v1/completions`, { method: 'POST', headers, body, duplex: 'half' } as RequestInit);
+
+  test.each(['', '{', '{"model":"stlm-auto","prompt":NaN}', 'model=stlm-auto', '[1,2'])('broken JSON: %j', async (body) => {
+    const response = await send(body);
+    expect(response.status).toBe(400);
+    expect((await errorOf(response)).code).toBe('invalid_body');
+  });
+
+  test.each(['null', '7', '"text"', '[]'])('JSON that is no object: %s', async (body) => {
+    const response = await send(body);
+    expect(response.status).toBe(400);
+    expect((await errorOf(response)).code).toBe('invalid_body');
+  });
+
+  test('bytes that are not UTF-8', async () => {
+    const [head, tail] = ['{"model":"stlm-auto","prompt":"', '"}'].map((part) => new TextEncoder().encode(part));
+    const response = await send(Uint8Array.from([...head!, 0xc3, 0x28, ...tail!]));
+    expect(response.status).toBe(400);
+    expect((await errorOf(response)).message).toContain('UTF-8');
+  });
+
+  test('two MiB, announced by content-length', async () => {
+    const response = await complete({ prompt: 'x'.repeat(2 << 20) });
+    expect(response.status).toBe(413);
+    expect((await errorOf(response)).code).toBe('body_too_large');
+  });
+
+  test('two MiB in chunks of unannounced size', async () => {
+    const chunk = new TextEncoder().encode('x'.repeat(1 << 16));
+    let left = 32;
+    const body = new ReadableStream({
+      pull(controller) {
+        if (left === 0) return controller.close();
+        left -= 1;
+        controller.enqueue(chunk);
+      },
+    });
+    expect((await send(body)).status).toBe(413);
+  });
+
+  test('a chunked body below the limit is read whole', async () => {
+    const text = JSON.stringify({ ...valid, prompt: 'x'.repeat(1 << 19) });
+    const body = new ReadableStream({
+      start(controller) {
+        for (let at = 0; at < text.length; at += 10_000) controller.enqueue(new TextEncoder().encode(text.slice(at, at + 10_000)));
+        controller.close();
+      },
+    });
+    expect((await send(body)).status).toBe(200);
+    expect(engine.calls.at(-1)!.options.prompt).toHaveLength(1 << 19);
+  });
+});
