@@ -12,8 +12,8 @@ TIERS: dict[str, ModelConfig] = {
             local_width=32, local_mlp=64, local_blocks=1, words_rows=512, pairs_rows=512, context=128,
         ),
         ModelConfig(
-            name="stlm-10m", width=384, layers=3, heads=6, kv_heads=1, mlp=1536,
-            local_width=256, local_mlp=768, local_blocks=1, words_rows=8192, pairs_rows=8192,
+            name="stlm-10m", width=384, layers=2, heads=6, kv_heads=1, mlp=1536,
+            local_width=192, local_mlp=576, local_blocks=1, words_rows=16384, pairs_rows=16384,
         ),
         ModelConfig(
             name="stlm-50m", width=576, layers=8, heads=9, kv_heads=1, mlp=2304,
