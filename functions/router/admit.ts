@@ -23,6 +23,8 @@ export interface WorkerLedger {
   readonly asOfMs: number;
   /** A load blocks its worker; now or in the past when none is under way. */
   readonly loadingUntilMs: number;
+  /** A run that had begun when an earlier deadline arrived goes on at most until here. */
+  readonly inRunUntilMs: number;
   /** Time the worker has had bookings to work on, ever. */
   readonly busyMs: number;
   readonly drained: Drained;
@@ -47,6 +49,7 @@ export function idleLedger(nowMs: number): WorkerLedger {
     bookings: [],
     asOfMs: nowMs,
     loadingUntilMs: nowMs,
+    inRunUntilMs: nowMs,
     busyMs: 0,
     drained: { workMs: PRIOR_DRAINED_MS, busyMs: PRIOR_DRAINED_MS, upToBusyMs: 0 },
   };
@@ -59,28 +62,32 @@ export function advance(ledger: WorkerLedger, nowMs: number): WorkerLedger {
   const busyMs = ledger.bookings.length > 0 ? leftMs : 0;
   const bookings = ledger.bookings.map((booking) => {
     const doneMs = Math.min(leftMs, booking.remainingMs);
+    if (doneMs === 0) return booking;
     leftMs -= doneMs;
     return worked(booking, doneMs);
   });
   return { ...ledger, bookings, asOfMs: nowMs, busyMs: ledger.busyMs + busyMs };
 }
 
-function worked(booking: Booking, doneMs: number): Booking {
-  const remainingMs = booking.remainingMs - doneMs;
-  return { ...booking, remainingMs, promisedMs: Math.min(Math.max(0, booking.promisedMs - doneMs), remainingMs) };
+function worked({ ticket, deadlineAtMs, remainingMs, promisedMs, runMs }: Booking, doneMs: number): Booking {
+  return { ticket, deadlineAtMs, remainingMs: remainingMs - doneMs, promisedMs: Math.max(0, promisedMs - doneMs), runMs };
 }
 
-/** Replaces the guess of a booking's remaining work by what its progress shows. */
+/** Replaces the guess of a booking's remaining work by what its progress shows; progress also means that a run has just ended. */
 export function reestimate(ledger: WorkerLedger, ticket: number, remainingMs: number, runMs: number): WorkerLedger {
   const bookings = ledger.bookings.map((booking) =>
     booking.ticket === ticket ? { ...booking, remainingMs, runMs, promisedMs: Math.min(booking.promisedMs, remainingMs) } : booking,
   );
-  return { ...ledger, bookings };
+  return { ...ledger, bookings, inRunUntilMs: ledger.asOfMs };
 }
 
+/** @param ledger brought up to now. */
 export function book(ledger: WorkerLedger, booking: Booking): WorkerLedger {
-  const at = ledger.bookings.findIndex((other) => other.deadlineAtMs > booking.deadlineAtMs);
-  return { ...ledger, bookings: ledger.bookings.toSpliced(at < 0 ? ledger.bookings.length : at, 0, booking) };
+  const later = ledger.bookings.findIndex((other) => other.deadlineAtMs > booking.deadlineAtMs);
+  const at = later < 0 ? ledger.bookings.length : later;
+  const overtaken = at === 0 ? ledger.bookings[0] : undefined;
+  const inRunUntilMs = overtaken === undefined ? ledger.inRunUntilMs : Math.max(ledger.inRunUntilMs, ledger.asOfMs + overtaken.runMs);
+  return { ...ledger, bookings: ledger.bookings.toSpliced(at, 0, booking), inRunUntilMs };
 }
 
 /** @param bookedMs the whole work the booking was made with: all of it has left the queue, done or not. */
@@ -155,7 +162,7 @@ export function crowds(ledger: WorkerLedger, nowMs: number, newcomer: { deadline
 }
 
 function startMs(ledger: WorkerLedger, nowMs: number): number {
-  return Math.max(nowMs, ledger.loadingUntilMs);
+  return Math.max(nowMs, ledger.loadingUntilMs, ledger.inRunUntilMs);
 }
 
 function lastEndMs(bookings: readonly Booking[], fromMs: number): number {

@@ -22,6 +22,8 @@ export interface Candidate {
     readonly idle: Reach;
   };
   readonly crowds: boolean;
+  /** Whether the load leaves room for this tier rather than a smaller one. */
+  readonly affordable: boolean;
   readonly predictedMs: number;
   readonly backlogMs: number;
 }
@@ -44,7 +46,9 @@ export function choose<C extends Candidate>(tiers: readonly Placements<C>[], pin
   if (available.length === 0) return { kind: 'unavailable' };
 
   const best = available.map(bestPlacement);
-  const fitting = best.findLast((candidate) => candidate.reach.now === 'fits' && !candidate.crowds);
+  const fitting = best.findLast(
+    (candidate, size) => candidate.reach.now === 'fits' && !candidate.crowds && (size === 0 || candidate.affordable),
+  );
   const taken = fitting ?? best.find((candidate) => candidate.reach.now === 'truncates' && !candidate.crowds);
   if (taken !== undefined) {
     const larger = available.slice(best.indexOf(taken) + 1);

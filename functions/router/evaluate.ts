@@ -2,6 +2,7 @@
 import type { Manifest } from '../schema/manifest.js';
 import { backlogMs, crowds, wait, type WorkerLedger } from './admit.js';
 import type { Candidate, Placements, Reach } from './choose.js';
+import { affords, type Headroom } from './headroom.js';
 import { type LatencyModel, margin, overhead, predictCompute, tierModel } from './predict.js';
 import { AUTO, type RouteRequest } from './types.js';
 
@@ -35,6 +36,7 @@ export interface Surroundings {
   readonly isWarm: (placement: { tier: string; worker: number }) => boolean;
   readonly isLoading: (placement: { tier: string; worker: number }) => boolean;
   readonly maxBookings: number;
+  readonly headroom: Headroom;
 }
 
 /** A text cut to less than this share of what an idle server would give is not worth admitting, nor worth leaving of one admitted. */
@@ -90,7 +92,8 @@ function evaluatePlacement(request: RouteRequest, tier: string, worker: number, 
     available: around.isAvailable(tier),
     warm,
     reach: { now, warm: reach(queued.worstMs, idleLeftMs), idle: reach(0, idleLeftMs) },
-    crowds: crowds(ledger, nowMs, { deadlineAtMs, workMs: workMs * tail, loadMs }),
+    crowds: now !== 'late' && crowds(ledger, nowMs, { deadlineAtMs, workMs: workMs * tail, loadMs }),
+    affordable: request.tier !== AUTO || affords(around.headroom, workMs),
     waitMs: queued.expectedMs,
     loadMs,
     prefillMs,
@@ -108,8 +111,8 @@ function evaluatePlacement(request: RouteRequest, tier: string, worker: number, 
   };
 }
 
-/** How many other workers will compute beside this one, on average over the time it takes. */
-function othersBusy(ledgers: readonly WorkerLedger[], worker: number, nowMs: number, workMs: number): number {
+/** How many other workers will compute beside this one, on average over the time its work takes. */
+export function othersBusy(ledgers: readonly WorkerLedger[], worker: number, nowMs: number, workMs: number): number {
   return ledgers
     .filter((_, index) => index !== worker)
     .reduce((busy, ledger) => busy + Math.min(1, backlogMs(ledger, nowMs) / Math.max(workMs, 1)), 0);

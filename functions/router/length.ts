@@ -15,6 +15,8 @@ export interface LengthModel {
 const DECAY = 0.98;
 /** The weight, in patches, of the manifest's bytes per patch against observations. */
 const PRIOR_PATCHES = 50;
+/** The patch in which a text is cut off is half used on average. */
+const CUT_PATCH = 0.5;
 /** Before any text has ended by itself: one stop in so many bytes, held as half an observation. */
 const PRIOR_STOPS = 0.5;
 const PRIOR_STOP_BYTES = 4_096;
@@ -23,8 +25,9 @@ export function lengthPrior(bytesPerPatch: number): LengthModel {
   return { stops: 0, stopBytes: 0, bytes: bytesPerPatch * PRIOR_PATCHES, patches: PRIOR_PATCHES };
 }
 
-export function bytesPerPatch(model: LengthModel): number {
-  return model.bytes / model.patches;
+/** Patches that a text of so many bytes takes. */
+export function patchesFor(model: LengthModel, bytes: number): number {
+  return (bytes * model.patches) / model.bytes + CUT_PATCH;
 }
 
 /** Natural ends per byte of text. */
@@ -50,6 +53,6 @@ export function learnLength(model: LengthModel, text: { bytes: number; patches: 
     stops: model.stops * DECAY + (text.endedByItself ? 1 : 0),
     stopBytes: model.stopBytes * DECAY + text.bytes,
     bytes: model.bytes * DECAY + text.bytes,
-    patches: model.patches * DECAY + text.patches,
+    patches: model.patches * DECAY + Math.max(0, text.patches - (text.endedByItself ? 0 : CUT_PATCH)),
   };
 }

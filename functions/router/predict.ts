@@ -10,7 +10,7 @@ import type { GenerateResult, Placement } from '../engine/types.js';
 import type { Manifest } from '../schema/manifest.js';
 import { type Cost, costMs, guess, learn, type Pair } from './cost.js';
 import { type Drift, driftFactor, learnDrift, noDrift } from './drift.js';
-import { bytesPerPatch, learnLength, type LengthModel, lengthPrior, lengthQuantile } from './length.js';
+import { learnLength, type LengthModel, lengthPrior, lengthQuantile, patchesFor } from './length.js';
 import { quantile, type Recent, recentFrom, remember } from './recent.js';
 
 export interface LatencyModel {
@@ -94,7 +94,7 @@ export function predictCompute(model: LatencyModel, { tier, worker }: Placement,
   const costs = tierModel(model, tier);
   const lengths = work.hasStop ? costs.lengths.withStop : costs.lengths.plain;
   const plannedBytes = lengthQuantile(lengths, work.maxBytes, P95);
-  const patches = plannedBytes / bytesPerPatch(lengths);
+  const patches = patchesFor(lengths, plannedBytes);
   const factor = driftFactor(model.drift, tier, worker, othersBusy);
   return {
     plannedBytes,

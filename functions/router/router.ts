@@ -3,10 +3,11 @@
  * what is held here (the latency model and a ledger per worker); this file is their state and their clock.
  */
 import type { Engine, Placement } from '../engine/types.js';
-import { advance, block, book, drainRate, reestimate, release, unblock, idleLedger, type WorkerLedger } from './admit.js';
+import { advance, block, book, crowds, drainRate, idleLedger, reestimate, release, unblock, type WorkerLedger } from './admit.js';
 import { calibrationProbes } from './calibrate.js';
 import { choose, verdict, bestPlacement, type Choice, type Placements } from './choose.js';
-import { evaluate, type Evaluation, type Surroundings } from './evaluate.js';
+import { evaluate, type Evaluation, othersBusy, type Surroundings } from './evaluate.js';
+import { accrue, fullHeadroom, pay } from './headroom.js';
 import { learnCompute, learnLoad, learnOverhead, type LatencyModel, overhead, predictCompute, seedModel, tierModel } from './predict.js';
 import { AUTO, type Decision, type Outcome, type Refusal, type Router, type RouteRequest, type TierForecast } from './types.js';
 
@@ -47,6 +48,7 @@ interface Admission {
 export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOOKINGS }: RouterDependencies): Router {
   let model: LatencyModel = seedModel(engine.manifests, engine.workers);
   let ledgers: readonly WorkerLedger[] = Array.from({ length: engine.workers }, () => idleLedger(nowMs()));
+  let headroom = fullHeadroom(engine.workers, nowMs());
   let lastTicket = 0;
   const admissions = new Map<number, Admission>();
   const loads = new Map<string, Promise<void>>();
@@ -59,6 +61,7 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
   function surroundings(): Surroundings {
     const now = nowMs();
     ledgers = ledgers.map((ledger) => advance(ledger, now));
+    headroom = accrue(headroom, engine.workers, now);
     const quarantined = new Set(engine.status().filter(({ state }) => state === 'quarantined').map(({ id }) => id));
     return {
       nowMs: now,
@@ -69,6 +72,7 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
       isWarm: (placement) => engine.isWarm(placement),
       isLoading: (placement) => loads.has(key(placement)),
       maxBookings,
+      headroom,
     };
   }
 
@@ -137,6 +141,7 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
         runMs: candidate.runMs,
       }),
     );
+    headroom = pay(headroom, engine.workers, candidate.workMs);
     admissions.set(decision.ticket, {
       request,
       decision,
@@ -164,7 +169,7 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
         maxBytes: Math.max(0, request.maxBytes * request.generations - doneBytes),
         hasStop: request.hasStop,
       },
-      0,
+      othersBusy(ledgers, placement.worker, nowMs(), 1),
     );
     setLedger(placement.worker, (ledger) => reestimate(advance(ledger, nowMs()), ticket, ahead.decodeMs, ahead.stepMs));
   }
@@ -186,6 +191,7 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
     if (outcome.kind === 'failed' || outcome.result.stopCause === 'cancelled') return;
     const { result } = outcome;
     const { queueMs, loadMs, prefillMs, decodeMs } = result.timings;
+    headroom = pay(headroom, engine.workers, prefillMs + decodeMs - admission.bookedMs / request.generations);
     model = learnCompute(model, { placement, hasStop: request.hasStop, othersBusy: othersBusySince(admission, now), result });
     if (request.generations === 1) {
       const overheadMs = actualMs - queueMs - loadMs - prefillMs - decodeMs;
@@ -201,12 +207,12 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
     }, 0);
   }
 
-  function warmInBackground(placement: Evaluation): void {
-    const failedAtMs = loadFailedAtMs.get(key(placement));
+  function warmInBackground({ tier, worker, loadMs }: Evaluation): void {
+    const failedAtMs = loadFailedAtMs.get(key({ tier, worker }));
     if (failedAtMs !== undefined && nowMs() - failedAtMs < LOAD_RETRY_MS) return;
-    // A load stops its worker: it has to wait until no booking there would miss its deadline for it.
-    if (placement.crowds) return;
-    void load({ tier: placement.tier, worker: placement.worker });
+    // A load stops its worker: it has to wait until no booking there would lose promised text by it.
+    if (crowds(ledgers[worker] as WorkerLedger, nowMs(), { deadlineAtMs: Infinity, workMs: 0, loadMs })) return;
+    void load({ tier, worker });
   }
 
   /** Single flight. Ends when the placement is warm and measured; a failure is logged, and the tier stays cold for a while. */

@@ -1,0 +1,115 @@
+/** A stream of requests against a router over the virtual engine, and what became of each. */
+import { createRouter } from '../../../functions/router/router.js';
+import { follow } from '../../../functions/router/follow.js';
+import { AUTO, type Decision, type Refusal, type RouteRequest } from '../../../functions/router/types.js';
+import type { GenerateResult } from '../../../functions/engine/types.js';
+import { VirtualEngine, type VirtualMachine, type VirtualTier } from './virtual-engine.js';
+
+export const TIERS: readonly VirtualTier[] = [
+  { id: 'stlm-10m', loadMs: 60, prefillPatchMs: 0.2, decodePatchMs: 0.8, bytesPerPatch: 5.4 },
+  { id: 'stlm-50m', loadMs: 150, prefillPatchMs: 1, decodePatchMs: 3.5, bytesPerPatch: 5.4 },
+  { id: 'stlm-100m', loadMs: 250, prefillPatchMs: 2, decodePatchMs: 6, bytesPerPatch: 5.4 },
+];
+
+/** Uniform in [0, 1), the same numbers for the same seed (mulberry32). */
+export function seeded(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+export function virtualServer(machine: Partial<VirtualMachine> = {}) {
+  const engine = new VirtualEngine({
+    workers: 2,
+    tiers: TIERS,
+    seedFactor: 1,
+    slowdownAt: () => 1,
+    sharing: 1.2,
+    random: seeded(1),
+    ...machine,
+  });
+  const log: { fields: object; message: string }[] = [];
+  const write = (fields: object, message: string): void => void log.push({ fields, message });
+  const router = createRouter({ engine, nowMs: engine.nowMs, log: { info: write, warn: write } });
+  return { engine, router, log };
+}
+
+export type VirtualServer = ReturnType<typeof virtualServer>;
+
+export interface Served {
+  readonly request: RouteRequest;
+  readonly answer: Decision | Refusal;
+  readonly result?: GenerateResult;
+  /** From arrival to the last byte. */
+  readonly actualMs?: number;
+}
+
+export function routeRequest(fields: Partial<RouteRequest> & { budgetMs: number; arrivalMs: number }): RouteRequest {
+  const promptBytes = fields.promptBytes ?? 40;
+  return {
+    id: 'request',
+    tier: AUTO,
+    promptBytes,
+    promptPatches: 1 + Math.ceil(promptBytes / 5.4),
+    maxBytes: 64,
+    hasStop: false,
+    generations: 1,
+    ...fields,
+  };
+}
+
+/** Routes a request and, if admitted, runs it to its end. */
+export async function serve({ engine, router }: VirtualServer, request: RouteRequest): Promise<Served> {
+  const answer = router.route(request);
+  if (answer.kind !== 'admitted') return { request, answer };
+  const options = {
+    prompt: new Uint8Array(request.promptBytes),
+    maxBytes: request.maxBytes,
+    temperature: 0,
+    topP: 1,
+    topK: 0,
+    seed: 0,
+    stop: [],
+    logitBias: new Map<number, number>(),
+    deadlineAtMs: answer.deadlineAtMs,
+  };
+  const generation = follow(router, answer, engine.generate(answer.placement, options, new AbortController().signal));
+  for (;;) {
+    const step = await generation.next();
+    if (step.done) return { request, answer, result: step.value, actualMs: engine.nowMs() - request.arrivalMs };
+  }
+}
+
+export async function warmAll({ engine, router }: VirtualServer): Promise<void> {
+  for (const { id } of engine.manifests) {
+    for (let worker = 0; worker < engine.workers; worker += 1) void router.warm({ tier: id, worker });
+    await engine.runUntil(Infinity);
+  }
+}
+
+/** Open-loop Poisson arrivals of mixed requests for `durationMs`; resolves when all are answered. */
+export async function poisson(server: VirtualServer, perSecond: number, durationMs: number, random: () => number): Promise<Served[]> {
+  const pending: Promise<Served>[] = [];
+  const untilMs = server.engine.nowMs() + durationMs;
+  const arrive = (atMs: number): void => {
+    if (atMs >= untilMs) return;
+    const request = routeRequest({
+      id: String(pending.length),
+      arrivalMs: atMs,
+      promptBytes: Math.round(20 * 100 ** random()),
+      maxBytes: Math.round(8 * 32 ** random()),
+      budgetMs: 30 * 100 ** random(),
+    });
+    server.engine.at(atMs, () => {
+      pending.push(serve(server, request));
+      arrive(atMs + (-Math.log(1 - random()) / perSecond) * 1_000);
+    });
+  };
+  arrive(server.engine.nowMs());
+  await server.engine.runUntil(Infinity);
+  return Promise.all(pending);
+}
