@@ -56,15 +56,16 @@ def measure_latency(folder: Path, threads: int) -> LatencySeed:
     rule = runtime.rule
     rows = rule.rows(np.frombuffer(b"the cat sat on the mat, and " * 40, np.uint8).astype(np.uint16))
     noise = np.zeros((rule.cap, 1, rule.vocabulary), np.float32)
+    prefilled = min(PREFILL_PATCHES, runtime.context // 2)
     for _ in range(5):
         cache = Cache(runtime)
-        chunk = rows[None, :PREFILL_PATCHES]
+        chunk = rows[None, :prefilled]
         start = time.perf_counter()
-        sel = np.array([PREFILL_PATCHES - 1])
+        sel = np.array([prefilled - 1])
         filled = runtime.run(chunk, runtime.no_patch[None], cache.arrays, 0, sel=sel, noise=noise, steps=0)
         cache.append(filled.newkv)
-        prefills.append((time.perf_counter() - start) / PREFILL_PATCHES)
-        for at in range(PREFILL_PATCHES, PREFILL_PATCHES + 32):
+        prefills.append((time.perf_counter() - start) / prefilled)
+        for at in range(prefilled, min(prefilled + 32, runtime.context)):
             start = time.perf_counter()
             decoded = runtime.run(
                 rows[None, at : at + 1],

@@ -1,0 +1,191 @@
+"""Bits per byte from the exported file: equal to PyTorch's under the stated protocol, every byte counted once."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_artifact import CONTEXT, random_model, write_artifact
+
+from stlm import evaluate, prepare
+from stlm.manifest import load_manifest
+from stlm.model import PatchLM
+from stlm.patch import PatchRule, document_ids
+
+RULE = PatchRule.load()
+PAD = RULE.specials["pad"]
+TEXTS = {
+    "letters": ["Dear Sir, " + "I have the honour to remain your obedient servant, and so on. " * 5, "A café."],
+    "notes": ["Short.", "x" * 100, "One, two; three: four! " * 9],
+}
+
+
+@pytest.fixture(scope="module")
+def model() -> PatchLM:
+    return random_model()
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory, model: PatchLM) -> tuple[Path, Path]:
+    """An artifact and the held-out shards of two domains."""
+    base = tmp_path_factory.mktemp("evaluate")
+    (base / "text").mkdir()
+    for name, texts in TEXTS.items():
+        (base / "text" / f"{name}.txt").write_text("\n<|doc|>\n".join(texts))
+    parser = argparse.ArgumentParser()
+    prepare.add_arguments(parser)
+    assert prepare.main(parser.parse_args(["--input", str(base / "text"), "--output", str(base / "heldout")])) == 0
+    (base / "artifact").mkdir()
+    write_artifact(base / "artifact", model)
+    return base / "artifact", base / "heldout"
+
+
+def run(artifact: Path, heldout: Path, *more: str | Path) -> int:
+    parser = argparse.ArgumentParser()
+    evaluate.add_arguments(parser)
+    options = [str(artifact), "--heldout", str(heldout), "--bytes-per-domain", "0", *map(str, more)]
+    return evaluate.main(parser.parse_args(options))
+
+
+def torch_bits(model: PatchLM, text: str) -> float:
+    """The protocol of evaluate.py written out: one window at a time, through PyTorch."""
+    rows = RULE.rows(document_ids(text.strip("\n").encode(), RULE)).astype(np.int64)
+    bits, scored, start = 0.0, 0, 0
+    while scored < len(rows) - 1:
+        end = min(start + CONTEXT, len(rows) - 1)
+        with torch.no_grad():
+            logits, target = windowed(model, rows, start, end)
+        patch = np.repeat(np.arange(start, end), (rows[start + 1 : end + 1] != PAD).sum(axis=1))
+        kept = torch.from_numpy(patch >= scored) & (target < 256)
+        bits -= logits.log_softmax(-1).gather(1, target[:, None])[kept].sum().item() / math.log(2)
+        scored, start = end, end - CONTEXT // 2
+    return bits
+
+
+def windowed(model: PatchLM, rows: np.ndarray, start: int, end: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits of patches start+1..end given start..end-1; the tables also see the patch before `start`."""
+    none = np.full_like(rows[:1], PAD)
+    before = torch.from_numpy(np.concatenate([none, rows])[start : end + 1])[None]
+    window = torch.from_numpy(rows[start : end + 1])[None]
+    prefixes, whole = model.prefix_features(window, before)
+    z = model.drop(model.states(whole[:, :-1]))[:, :, None] + prefixes[:, 1:]
+    target = window[:, 1:]
+    z = z[target != PAD]
+    for block in model.local:
+        z = block(z)
+    return model.head(torch.nn.functional.rms_norm(z, (z.shape[-1],), eps=1e-6)), target[target != PAD]
+
+
+def test_equals_pytorch_by_domain(folders: tuple[Path, Path], model: PatchLM, tmp_path: Path) -> None:
+    assert run(*folders, "--json", tmp_path / "report.json") == 0
+    rows = json.loads((tmp_path / "report.json").read_text())["bitsPerByte"]
+    for row, (name, texts) in zip(rows, TEXTS.items(), strict=True):
+        size = sum(len(text.encode()) for text in texts)
+        expected = sum(torch_bits(model, text) for text in texts) / size
+        assert (row["domain"], row["bytes"]) == (name, size)
+        assert row["bitsPerByte"] == pytest.approx(expected, abs=2e-4)
+
+
+@pytest.mark.parametrize("patches", [2, 5, 16, 17, 18, 24, 25, 26, 100])
+def test_windows_predict_every_patch_once_with_half_a_context(patches: int) -> None:
+    rows = np.arange(patches * 3, dtype=np.uint16).reshape(patches, 3)
+    no_patch = np.full(3, PAD, np.uint16)
+    predicted = []
+    for window in evaluate.windows_of(rows, 16, no_patch):
+        assert len(window.rows) - 1 <= 16
+        first = int(window.rows[0, 0]) // 3
+        predicted += range(first + 1 + window.skip, first + len(window.rows))
+        assert first == 0 or window.skip >= 8
+        np.testing.assert_array_equal(window.before, rows[first - 1] if first else no_patch)
+    assert predicted == list(range(1, patches))
+
+
+def test_batches_hold_every_window_and_stay_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluate, "_RUN_PATCHES", 20)
+    lengths = [3, 17, 5, 5, 12, 2, 9]
+    windows = [evaluate.Window(np.zeros((n, 12), np.uint16), np.zeros(12, np.uint16), 0) for n in lengths]
+    batches = list(evaluate.batches_of(windows))
+    assert sorted(len(w.rows) for batch in batches for w in batch) == sorted(lengths)
+    assert all(len(batch) == 1 or len(batch) * (len(batch[0].rows) - 1) <= 20 for batch in batches)
+
+
+def test_limit_spreads_over_documents() -> None:
+    long, short = np.zeros(100_000, np.uint8), np.zeros(100, np.uint8)
+    assert [len(d) for d in evaluate.excerpt([long] * 4, 65536)] == [16384] * 4
+    assert [len(d) for d in evaluate.excerpt([long] * 30, 20_000)] == [8192, 8192, 3616]
+    assert [len(d) for d in evaluate.excerpt([short, long], 65536)] == [100, 32768]
+    assert [len(d) for d in evaluate.excerpt([short, long], 0)] == [100, 100_000]
+
+
+def test_finished_domains_are_not_measured_again(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = []
+    original = evaluate.evaluate_domain
+
+    def failing(scorer: evaluate.Scorer, documents: list[np.ndarray], name: str) -> evaluate.DomainBits:
+        measured.append(name)
+        if measured == ["letters", "notes"]:
+            raise KeyboardInterrupt
+        return original(scorer, documents, name)
+
+    monkeypatch.setattr(evaluate, "evaluate_domain", failing)
+    with pytest.raises(KeyboardInterrupt):
+        run(*folders, "--json", tmp_path / "report.json")
+    assert run(*folders, "--json", tmp_path / "report.json") == 0
+    assert measured == ["letters", "notes", "notes"]
+    # Another amount of text is another measurement.
+    assert run(*folders, "--json", tmp_path / "report.json", "--bytes-per-domain", "64") == 0
+    assert measured[3:] == ["letters", "notes"]
+
+
+def test_baselines_are_printed_beside(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    baselines = [{"domain": "letters", "bytes": 1, "xz": 2.25, "ngram": 2.125}]
+    (tmp_path / "baselines.json").write_text(json.dumps({"bitsPerByte": baselines}))
+    assert run(*folders, "--baselines", tmp_path / "baselines.json") == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("letters"))
+    assert "2.2500   2.1250  (baselines on 1 bytes)" in line
+
+
+def test_write_completes_the_manifest(tmp_path: Path, folders: tuple[Path, Path]) -> None:
+    # A model that prefers "a" by far has a greedy text that small errors leave alone.
+    model = random_model()
+    with torch.no_grad():
+        model.place.weight[:-1] += 1
+        model.head.weight[ord("a")] = 2
+    write_artifact(tmp_path, model)
+    assert run(tmp_path, folders[1], "--write") == 0
+    manifest = load_manifest(tmp_path)
+    assert [row["domain"] for row in manifest["evaluation"]["bitsPerByte"]] == list(TEXTS)
+    assert manifest["evaluation"]["mean"] == pytest.approx(
+        sum(row["bitsPerByte"] for row in manifest["evaluation"]["bitsPerByte"]) / 2, abs=1e-4
+    )
+    assert len(manifest["golden"]["ids"]) > 0
+    assert min(manifest["latencySeed"][key] for key in ("loadMs", "prefillPatchMs", "decodePatchMs")) > 0
+
+
+def test_damaged_artifacts_are_refused(
+    tmp_path: Path, folders: tuple[Path, Path], model: PatchLM, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_artifact(tmp_path, model)
+    path = tmp_path / "stlm-tiny.fp32.onnx"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert run(tmp_path, folders[1]) == 1
+    assert "sha256 differs" in capsys.readouterr().err
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    manifest["files"][0]["name"] = "../elsewhere.onnx"
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    assert run(tmp_path, folders[1]) == 1
+    assert "bad file name" in capsys.readouterr().err
+    manifest["files"] = []
+    manifest["patch"]["ruleHash"] = "0" * 64
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    assert run(tmp_path, folders[1]) == 1
+    assert "no fp32 file" in capsys.readouterr().err

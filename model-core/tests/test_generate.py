@@ -1,0 +1,116 @@
+"""Generation from the exported file: caching, chunking and sliding change nothing that the full context would not."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_artifact import CONTEXT, random_model, write_artifact
+
+from stlm import generate, measure
+from stlm.generate import Generator, Sampling
+from stlm.runtime import Runtime
+
+PROMPT = b"The quick brown fox, who was na"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("generate")
+    write_artifact(folder, random_model())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def generator(folder: Path) -> Generator:
+    return Generator(Runtime(folder))
+
+
+def next_patch(generator: Generator, stream: np.ndarray, rows: np.ndarray, context_rows: int) -> list[int]:
+    """The greedy patch after `rows` [n, cap], the last `context_rows` of them run at once without a cache."""
+    runtime = generator.runtime
+    forced = stream[int((rows != runtime.pad).sum()) :]
+    before = rows[-context_rows - 1] if context_rows < len(rows) else runtime.no_patch
+    decoded = runtime.run(
+        rows[None, -context_rows:],
+        before[None],
+        runtime.empty_past(1, 128),
+        0,
+        sel=np.array([context_rows - 1]),
+        noise=generator.noise(forced, Sampling(), np.random.default_rng(0)),
+        steps=runtime.rule.cap,
+    )
+    patch = decoded.toks[:, 0]
+    return patch[patch != runtime.pad].tolist()
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 64])
+def test_cached_greedy_text_equals_uncached(generator: Generator, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generate, "PREFILL_PATCHES", chunk)
+    rule = generator.runtime.rule
+    stream = np.concatenate([[rule.specials["bod"]], np.frombuffer(PROMPT, np.uint8)]).astype(np.uint16)
+    patches = generator.patches(PROMPT, Sampling())
+    for _ in range(5):
+        rows = rule.rows(stream)
+        unfinished = len(stream) - int((rows != generator.runtime.pad).sum())
+        expected = next_patch(generator, stream, rows, len(rows))
+        assert next(patches).tolist() == expected[unfinished:]
+        stream = np.concatenate([stream, expected[unfinished:]]).astype(np.uint16)
+
+
+def test_full_window_goes_on_from_its_last_half(generator: Generator) -> None:
+    prompt = b"word " * (CONTEXT - 1)
+    rule = generator.runtime.rule
+    stream = np.concatenate([[rule.specials["bod"]], np.frombuffer(prompt, np.uint8)]).astype(np.uint16)
+    patches = generator.patches(prompt, Sampling())
+    first = next_patch(generator, stream, rule.rows(stream), CONTEXT)
+    assert next(patches).tolist() == first
+    stream = np.concatenate([stream, first]).astype(np.uint16)
+    assert next(patches).tolist() == next_patch(generator, stream, rule.rows(stream), CONTEXT // 2)
+    assert len(generator.ids(b"word " * 5 * CONTEXT, 50, Sampling(temperature=1.0))) == 50
+
+
+def test_seed_decides_the_sample(generator: Generator) -> None:
+    def sample(seed: int, **options: float) -> list[int]:
+        return generator.ids(PROMPT, 40, Sampling(temperature=1.0, seed=seed, **options))  # type: ignore[arg-type]
+
+    assert sample(1) == sample(1)
+    assert sample(1) != sample(2)
+    assert sample(1, top_k=1) == sample(2, top_k=1) == generator.ids(PROMPT, 40, Sampling())
+
+
+def test_no_special_but_an_ending_is_ever_sampled(generator: Generator) -> None:
+    ids = [i for seed in range(20) for i in generator.ids(PROMPT, 60, Sampling(temperature=3.0, seed=seed))]
+    assert set(ids) - set(range(256)) <= generator.ends_text
+    assert any(i in generator.ends_text for i in ids)
+
+
+def test_text_ends_at_the_end_id(generator: Generator) -> None:
+    for seed in range(20):
+        ids = generator.ids(PROMPT, 200, Sampling(temperature=3.0, seed=seed))
+        assert not set(ids[:-1]) & generator.ends_text
+
+
+def test_text_keeps_characters_whole(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generator, "ids", lambda *_: list("naïve €".encode())[:-1])
+    assert generator.text(b"", 100, Sampling()) == "naïve "
+
+
+def test_golden_text_survives_small_errors(folder: Path) -> None:
+    runtime = Runtime(folder)
+    golden = measure.measure_golden(runtime)
+    generator = Generator(runtime)
+    for seed in range(100, 110):
+        sampling = Sampling(seed=seed, jitter=0.02)
+        assert generator.ids(golden["prompt"].encode(), len(golden["ids"]), sampling) == golden["ids"]
+
+
+def test_command_prints_prompt_and_continuation(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser()
+    generate.add_arguments(parser)
+    assert generate.main(parser.parse_args([str(folder), "--prompt", "Hello wor", "--max-bytes", "20"])) == 0
+    assert capsys.readouterr().out.startswith("Hello wor")
+    assert generate.main(parser.parse_args([str(folder), "--prompt", "x", "--temperature", "-1"])) == 1
+    assert generate.main(parser.parse_args([str(folder / "absent"), "--prompt", "x"])) == 1

@@ -1,0 +1,45 @@
+"""A tiny exported tier with random weights, for tests of what runs an artifact."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import onnx
+import torch
+
+from stlm.export import build
+from stlm.manifest import Manifest, describe_file, save_manifest
+from stlm.model import PatchLM
+from stlm.patch import PatchRule
+from stlm.quantize import describe_graph, describe_model
+from stlm.tiers import TIERS
+
+CONTEXT = 16
+"""Patches: short, so that a paragraph fills several windows."""
+
+
+def random_model() -> PatchLM:
+    """Every parameter random, so that nothing is multiplied by a zero it was initialised with."""
+    torch.manual_seed(7)
+    model = PatchLM(dataclasses.replace(TIERS["stlm-tiny"], context=CONTEXT), PatchRule.load())
+    for parameter in model.parameters():
+        parameter.data = torch.randn_like(parameter) * (0.4 if parameter.shape[0] > 400 else parameter.shape[1] ** -0.5)
+    for table in (model.place, model.words, model.pairs):
+        table.weight.data[-1] = 0
+    return model.eval()
+
+
+def write_artifact(folder: Path, model: PatchLM) -> Manifest:
+    """The model as an fp32 artifact."""
+    sources = [{"name": "classics", "licence": "public domain"}]
+    content = {"bytes_per_patch": 5.4, "bytes_seen": 1_000_000, "commit": "unknown", "seed": 7, "sources": sources}
+    manifest = describe_model(model, content)
+    graph = build(model, "fp32")
+    path = folder / "stlm-tiny.fp32.onnx"
+    onnx.save(graph, path)
+    manifest["files"] = [describe_file(path, "fp32")]
+    manifest["defaultPrecision"] = "fp32"
+    manifest["graph"] = describe_graph(graph)
+    save_manifest(folder, manifest)
+    return manifest
