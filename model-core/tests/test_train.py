@@ -1,0 +1,176 @@
+"""Training: learns, resumes to the bit, stops cleanly on what is wrong, and is the same in two processes as in one."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from stlm import checkpoint, train
+from stlm.patch import PatchRule
+from stlm.tiers import TIERS
+from test_data import documents, write_corpus
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    write_corpus(folder, {"a": documents(60), "b": documents(60, 1)})
+    return folder
+
+
+def arguments(corpus: Path, out: Path, *more: str) -> list[str]:
+    return ["--tier", "stlm-tiny", "--data", str(corpus), "--out", str(out), "--batch-rows", "4", "--row-patches", "16",
+            "--warmup-steps", "2", "--device", "cpu", *more]  # fmt: skip
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    train.add_arguments(parser)
+    return parser.parse_args(argv)
+
+
+def run(corpus: Path, out: Path, *more: str) -> int:
+    return train.main(parse(arguments(corpus, out, *more)))
+
+
+def weights(out: Path) -> dict[str, torch.Tensor]:
+    return checkpoint.load(out / train.CHECKPOINT)["model"]
+
+
+def test_the_loss_falls(corpus: Path, tmp_path: Path) -> None:
+    assert run(corpus, tmp_path / "run", "--max-steps", "40", "--heldout", str(corpus)) == 0
+    lines = [json.loads(line) for line in (tmp_path / "run" / train.METRICS).read_text().splitlines()]
+    assert lines[0]["loss"] > 8.0 > 4.5 > lines[-2]["loss"]
+    assert lines[-1]["validation_bits_per_byte"] < 4.5
+
+
+def test_a_resumed_run_equals_an_unbroken_one_to_the_bit(corpus: Path, tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert run(corpus, whole, "--max-steps", "12") == 0
+    trainer = train.Trainer(parse(arguments(corpus, broken, "--max-steps", "12")))
+    for rows, state in train.batches(trainer.stream, 4):
+        trainer.train_step(rows)
+        trainer.stream_state = state
+        if trainer.step == 5:
+            break
+    trainer.save()
+    assert run(corpus, broken, "--max-steps", "12") == 0
+    for name, weight in weights(whole).items():
+        assert torch.equal(weight, weights(broken)[name]), name
+
+
+def test_kill_9_leaves_a_checkpoint_that_goes_on(corpus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "stlm", "train", *arguments(corpus, out, "--max-seconds", "120", "--checkpoint-seconds", "0.2")]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while not (out / train.CHECKPOINT).exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.5)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    step = checkpoint.load(out / train.CHECKPOINT)["step"]
+    assert step > 0
+    assert run(corpus, out, "--max-steps", str(step + 3)) == 0
+    assert checkpoint.load(out / train.CHECKPOINT)["step"] == step + 3
+
+
+def test_two_processes_train_as_one_with_the_whole_batch(corpus: Path, tmp_path: Path) -> None:
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    assert run(corpus, alone, "--max-steps", "4") == 0
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-addr", "127.0.0.1", "--master-port", port,
+               "-m", "stlm", "train", *arguments(corpus, together, "--max-steps", "4")]  # fmt: skip
+    subprocess.run(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True, timeout=120, capture_output=True)
+    losses = [[json.loads(line).get("loss") for line in (out / train.METRICS).read_text().splitlines()][:4] for out in (alone, together)]
+    assert losses[0] == pytest.approx(losses[1], abs=2e-4)
+
+
+def test_a_checkpoint_of_another_config_is_refused(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    assert run(corpus, out, "--max-steps", "2") == 0
+    assert run(corpus, out, "--max-steps", "4", "--set", "layers=3") == 1
+    assert "checkpoint of another config: layers is 2 there and 3 here" in capsys.readouterr().err
+
+
+def test_a_damaged_checkpoint_is_refused_and_kept(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    assert run(corpus, out, "--max-steps", "2") == 0
+    path = out / train.CHECKPOINT
+    path.write_bytes(path.read_bytes()[:1000])
+    assert run(corpus, out, "--max-steps", "4") == 1
+    assert "not a readable checkpoint" in capsys.readouterr().err
+    assert path.stat().st_size == 1000
+
+
+def test_a_loss_that_is_not_a_number_stops_with_the_last_good_state(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert run(corpus, out, "--max-steps", "2") == 0
+    good = weights(out)
+    assert run(corpus, out, "--max-steps", "50", "--matrix-lr", "nan") == 1
+    assert "loss is nan at step 3" in capsys.readouterr().err
+    assert all(torch.equal(w, good[n]) for n, w in weights(out).items())
+
+
+def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "checkpoint.pt"
+    checkpoint.save(path, {"step": 1})
+
+    def no_space(fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint.os, "fsync", no_space)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoint.save(path, {"step": 2})
+    assert checkpoint.load(path)["step"] == 1
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--set", "depth=3"], "--set depth: no such field"),
+        (["--set", "layers=many"], "--set layers=many: expected a whole number"),
+        (["--mix", "a"], "--mix 'a': expected NAME=VALUE"),
+        (["--mix", "tea=1"], "mix names no source"),
+        (["--row-patches", "4096"], "--row-patches 4096: the context of stlm-tiny is"),
+        (["--init", "nowhere.pt"], "nowhere.pt"),
+    ],
+)
+def test_wrong_options_name_themselves(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], message: str) -> None:
+    assert run(corpus, tmp_path / "run", "--max-steps", "2", *more) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_the_learning_rate_warms_up_and_anneals() -> None:
+    scales = [train.rate_scale(step / 100, step, warmup_steps=10, warmdown=0.5) for step in range(101)]
+    assert scales[0] == pytest.approx(0.1) and scales[9] == scales[50] == 1
+    assert scales[100] == pytest.approx(0.05)
+    assert all(a >= b for a, b in zip(scales[50:], scales[51:], strict=False))
+
+
+def test_a_fresh_checkpoint_loads_as_the_model_it_was(tmp_path: Path, corpus: Path) -> None:
+    out = tmp_path / "run"
+    assert run(corpus, out, "--max-steps", "1") == 0
+    model, content = checkpoint.load_model(out / train.CHECKPOINT)
+    assert model.config == TIERS["stlm-tiny"]
+    assert content["rule_hash"] == PatchRule.load().rule_hash
