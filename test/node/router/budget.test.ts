@@ -1,0 +1,97 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { BUDGET_DEFAULTS, BudgetError, type BudgetInput, MAX_BUDGET_MS, parseBudget } from '../../../functions/router/budget.js';
+
+function input(body: Partial<BudgetInput['body']>, headers: Record<string, string> = {}): BudgetInput {
+  return { body: { model: 'stlm-auto', ...body }, header: (name) => headers[name] };
+}
+
+/** Each source in order of precedence, saying a different number of milliseconds. */
+const SOURCES = [
+  { source: 'latency_budget_ms', ms: 1_000, body: { latency_budget_ms: 1_000 }, headers: {} },
+  { source: 'x-latency-budget-ms', ms: 2_000, body: {}, headers: { 'x-latency-budget-ms': '2000' } },
+  { source: 'model', ms: 3_000, body: { model: 'stlm-auto@3s' }, headers: {} },
+  { source: 'prefer', ms: 4_000, body: {}, headers: { prefer: 'respond-async, wait=4' } },
+  { source: 'x-stainless-timeout', ms: 5_000, body: {}, headers: { 'x-stainless-timeout': '5' } },
+  { source: 'service_tier', ms: BUDGET_DEFAULTS.flexMs, body: { service_tier: 'flex' }, headers: {} },
+  { source: 'default', ms: BUDGET_DEFAULTS.defaultMs, body: {}, headers: {} },
+] as const;
+
+describe('a latency budget', () => {
+  test('comes from the first source in order of precedence, whatever else is set', () => {
+    fc.assert(
+      fc.property(fc.subarray(SOURCES.slice(0, -1)), (present) => {
+        const body = Object.assign({}, ...present.map(({ body }) => body));
+        const headers = Object.assign({}, ...present.map(({ headers }) => headers));
+        const first = present[0] ?? SOURCES.at(-1);
+        expect(parseBudget(input(body, headers))).toEqual({ budgetMs: first?.ms, source: first?.source, model: 'stlm-auto' });
+      }),
+    );
+  });
+
+  test.each([
+    ['stlm-auto@80ms', 80],
+    ['stlm-10m@1.5s', 1_500],
+    ['stlm-100m@2s', 2_000],
+  ])('is read from the model %s, which loses the suffix', (model, budgetMs) => {
+    expect(parseBudget(input({ model }))).toEqual({ budgetMs, source: 'model', model: model.slice(0, model.indexOf('@')) });
+  });
+
+  test.each([
+    ['latency_budget_ms', input({ latency_budget_ms: '80' })],
+    ['latency_budget_ms', input({ latency_budget_ms: 0 })],
+    ['latency_budget_ms', input({ latency_budget_ms: -5 })],
+    ['latency_budget_ms', input({ latency_budget_ms: Number.NaN })],
+    ['latency_budget_ms', input({ latency_budget_ms: MAX_BUDGET_MS + 1 })],
+    ['x-latency-budget-ms', input({}, { 'x-latency-budget-ms': '80ms' })],
+    ['x-latency-budget-ms', input({}, { 'x-latency-budget-ms': '1e99' })],
+    ['x-latency-budget-ms', input({}, { 'x-latency-budget-ms': '' })],
+    ['model', input({ model: 'stlm-auto@' })],
+    ['model', input({ model: 'stlm-auto@80' })],
+    ['model', input({ model: 'stlm-auto@0ms' })],
+    ['model', input({ model: 'stlm-auto@80ms@90ms' })],
+    ['service_tier', input({ service_tier: 'gold' })],
+    ['service_tier', input({ service_tier: 3 })],
+  ])('that makes no sense names its field: %s', (field, request) => {
+    expect(() => parseBudget(request)).toThrow(expect.objectContaining({ name: 'BudgetError', field }));
+  });
+
+  test('is refused in the suffix even when the body decides, because the model cannot be known', () => {
+    expect(() => parseBudget(input({ model: 'stlm-auto@soon', latency_budget_ms: 80 }))).toThrow(BudgetError);
+  });
+
+  test.each([
+    [{ prefer: 'wait' }],
+    [{ prefer: 'wait=soon' }],
+    [{ prefer: 'wait=0' }],
+    [{ prefer: 'handling=lenient' }],
+    // What the openai SDK sends for a timeout below one second.
+    [{ 'x-stainless-timeout': '0' }],
+    [{ 'x-stainless-timeout': 'abc' }],
+  ])('hint that cannot be understood is passed over: %o', (headers) => {
+    expect(parseBudget(input({}, headers as unknown as Record<string, string>)).source).toBe('default');
+  });
+
+  test('takes the first of several waits, and parameters beside it', () => {
+    expect(parseBudget(input({}, { prefer: 'return=minimal, Wait="7"; strict, wait=9' })).budgetMs).toBe(7_000);
+  });
+
+  test('hint is clamped, because a client that waits an hour asks for no more than the largest tier', () => {
+    expect(parseBudget(input({}, { 'x-stainless-timeout': '3600' })).budgetMs).toBe(MAX_BUDGET_MS);
+  });
+
+  test('never leaves its range and never fails but with a BudgetError', () => {
+    const anything = fc.oneof(fc.string(), fc.double(), fc.constant(undefined), fc.constant(null), fc.anything());
+    fc.assert(
+      fc.property(fc.string(), anything, anything, fc.string(), (model, latency_budget_ms, service_tier, header) => {
+        try {
+          const { budgetMs } = parseBudget({ body: { model, latency_budget_ms, service_tier }, header: () => header });
+          expect(budgetMs).toBeGreaterThan(0);
+          expect(budgetMs).toBeLessThanOrEqual(MAX_BUDGET_MS);
+        } catch (error) {
+          expect(error).toBeInstanceOf(BudgetError);
+        }
+      }),
+    );
+  });
+});

@@ -1,0 +1,172 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { GenerateResult } from '../../../functions/engine/types.js';
+import { costMs, guess, learn } from '../../../functions/router/cost.js';
+import { driftFactor, learnDrift, noDrift } from '../../../functions/router/drift.js';
+import { expectedLength, learnLength, lengthPrior, lengthQuantile, patchesFor } from '../../../functions/router/length.js';
+import { learnCompute, margin, predictCompute, seedModel } from '../../../functions/router/predict.js';
+import { quantile, recentFrom, remember } from '../../../functions/router/recent.js';
+import { VirtualEngine } from './virtual-engine.js';
+import { seeded, TIERS } from './virtual-load.js';
+
+describe('costs', () => {
+  test('are learnt from a hundred mixed runs, though each was guessed up to five times too high or too low', () => {
+    const price = fc.double({ min: 0.1, max: 20, noNaN: true });
+    const mistake = fc.double({ min: 0.2, max: 5, noNaN: true });
+    fc.assert(
+      fc.property(price, price, mistake, mistake, fc.integer(), (a, b, mistakeA, mistakeB, seed) => {
+        const random = seeded(seed);
+        let cost = guess([a * mistakeA, b * mistakeB], 1);
+        for (let run = 0; run < 100; run += 1) {
+          const counts = [1 + Math.floor(random() * 20), 1 + Math.floor(random() * 20)] as const;
+          cost = learn(cost, counts, (a * counts[0] + b * counts[1]) * (0.95 + 0.1 * random()));
+        }
+        const truth = a * 10 + b * 10;
+        expect(Math.abs(costMs(cost, [10, 10]) / truth - 1)).toBeLessThan(0.1);
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  test('stay positive and finite under absurd measurements', () => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.nat(100), fc.nat(100), fc.double({ min: 0, max: 1e9, noNaN: true }))), (runs) => {
+        const cost = runs.reduce((cost, [x, y, ms]) => learn(cost, [x, y], ms), guess([1, 1], 1));
+        for (const per of cost.per) expect(per > 0 && Number.isFinite(per)).toBe(true);
+      }),
+    );
+  });
+});
+
+describe('drift', () => {
+  test('believes in a machine twice as slow within four requests', () => {
+    let drift = noDrift(2);
+    for (let run = 0; run < 4; run += 1) drift = learnDrift(drift, 'stlm-10m', 0, 0, 2);
+    expect(driftFactor(drift, 'stlm-10m', 0, 0)).toBeGreaterThan(1.7);
+  });
+
+  test('of a worker carries over to tiers that have not run since, and not to other workers', () => {
+    let drift = noDrift(2);
+    for (let run = 0; run < 6; run += 1) drift = learnDrift(drift, 'stlm-10m', 0, 0, 2);
+    expect(driftFactor(drift, 'stlm-100m', 0, 0)).toBeGreaterThan(1.5);
+    expect(driftFactor(drift, 'stlm-100m', 1, 0)).toBe(1);
+  });
+
+  test('is not thrown off by a single hiccup of a hundredfold', () => {
+    expect(driftFactor(learnDrift(noDrift(1), 'stlm-10m', 0, 0, 100), 'stlm-10m', 0, 0)).toBeLessThan(1.4);
+  });
+
+  test('learns what workers cost each other', () => {
+    let drift = noDrift(2);
+    for (let run = 0; run < 300; run += 1) drift = learnDrift(drift, 'stlm-10m', run % 2, run % 3 === 0 ? 1 : 0, run % 3 === 0 ? 1.6 : 1);
+    const alone = driftFactor(drift, 'stlm-10m', 0, 0);
+    expect(driftFactor(drift, 'stlm-10m', 0, 1) / alone).toBeCloseTo(1.6, 1);
+    expect(alone).toBeCloseTo(1, 1);
+  });
+});
+
+describe('lengths', () => {
+  const stopped = { bytes: 100, patches: 20, endedByItself: true };
+
+  test('are max_tokens while no text is known to end by itself', () => {
+    expect(lengthQuantile(lengthPrior(5), 256, 0.95)).toBe(256);
+    expect(expectedLength(lengthPrior(5), 256)).toBeGreaterThan(240);
+  });
+
+  test('shrink to what texts turn out to need', () => {
+    let model = lengthPrior(5);
+    for (let text = 0; text < 200; text += 1) model = learnLength(model, stopped);
+    expect(expectedLength(model, 4_096)).toBeGreaterThan(100);
+    expect(expectedLength(model, 4_096)).toBeLessThan(250);
+    expect(lengthQuantile(model, 4_096, 0.95)).toBeLessThan(1_000);
+    expect(lengthQuantile(model, 10, 0.95)).toBe(10);
+  });
+
+  test('cut by max_tokens say nothing of where a text would have ended', () => {
+    let model = lengthPrior(5);
+    for (let text = 0; text < 200; text += 1) model = learnLength(model, { bytes: 16, patches: 4, endedByItself: false });
+    expect(lengthQuantile(model, 4_096, 0.95)).toBe(4_096);
+  });
+
+  test('in patches follow what a tier packs into one', () => {
+    let model = lengthPrior(5);
+    // 64 bytes in 8.5 patches: eight whole ones and the one it was cut in.
+    for (let text = 0; text < 200; text += 1) model = learnLength(model, { bytes: 64, patches: 8.5, endedByItself: false });
+    expect(patchesFor(model, 64)).toBeCloseTo(8.5, 1);
+    expect(patchesFor(model, 640)).toBeCloseTo(80.5, 0);
+  });
+});
+
+describe('recent values', () => {
+  test('forget the prior once a window of measurements has come', () => {
+    let recent = recentFrom([9, 9, 9]);
+    for (let value = 0; value < 64; value += 1) recent = remember(recent, 1);
+    expect(quantile(recent, 0.95)).toBe(1);
+  });
+
+  test('have quantiles between their least and greatest, and rising', () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer(), { minLength: 1 }), (values) => {
+        const recent = recentFrom(values);
+        const marks = [0, 0.25, 0.5, 0.95, 1].map((share) => quantile(recent, share));
+        expect(marks).toEqual(marks.toSorted((a, b) => a - b));
+        expect(marks[0]).toBe(recent.ordered[0]);
+        expect(marks[4]).toBe(recent.ordered.at(-1));
+      }),
+    );
+  });
+});
+
+describe('the latency model', () => {
+  const { manifests } = new VirtualEngine({ workers: 2, tiers: TIERS, seedFactor: 1, slowdownAt: () => 1, sharing: 1, random: seeded(1) });
+  const work = { promptPatches: 30, maxBytes: 54, hasStop: false };
+
+  /** A text of 54 bytes in 10.5 patches on a machine so many times slower than the seeds say. */
+  function measured(tier: string, slower: number): GenerateResult {
+    const costs = TIERS.find(({ id }) => id === tier)!;
+    const prefillMs = slower * (costs.decodePatchMs + 30 * costs.prefillPatchMs);
+    const decodeMs = slower * 9.5 * costs.decodePatchMs;
+    const timings = { queueMs: 0, loadMs: 0, prefillMs, decodeMs, firstByteMs: prefillMs };
+    return { stopCause: 'length', promptPatches: 30, completionBytes: 54, decodedPatches: 10.5, contextTruncated: false, timings };
+  }
+  const total = ({ timings }: GenerateResult) => timings.prefillMs + timings.decodeMs;
+  const observe = (model: ReturnType<typeof seedModel>, tier: string, slower: number) =>
+    learnCompute(model, { placement: { tier, worker: 0 }, hasStop: false, othersBusy: 0, result: measured(tier, slower) });
+  const predicted = (model: ReturnType<typeof seedModel>, tier: string, worker = 0) => {
+    const { prefillMs, decodeMs } = predictCompute(model, { tier, worker }, work, 0);
+    return prefillMs + decodeMs;
+  };
+
+  test('takes the level of every tier from the first one measured on this machine', () => {
+    const seed = seedModel(manifests, 2);
+    const model = observe(seed, 'stlm-10m', 4);
+    for (const { id } of TIERS) expect(predicted(model, id) / predicted(seed, id)).toBeCloseTo(4, 0);
+  });
+
+  test('is within 15 % after three requests on a machine that turned twice as slow, for every tier on every measured worker', () => {
+    let model = seedModel(manifests, 2);
+    for (const { id } of TIERS) for (let run = 0; run < 10; run += 1) model = observe(model, id, 1);
+    for (let run = 0; run < 3; run += 1) model = observe(model, 'stlm-50m', 2);
+    expect(Math.abs(predicted(model, 'stlm-50m') / total(measured('stlm-50m', 2)) - 1)).toBeLessThan(0.15);
+    expect(predicted(model, 'stlm-10m') / total(measured('stlm-10m', 1))).toBeGreaterThan(1.4);
+    for (let run = 0; run < 12; run += 1) model = observe(model, 'stlm-10m', 2);
+    expect(Math.abs(predicted(model, 'stlm-10m') / total(measured('stlm-10m', 2)) - 1)).toBeLessThan(0.15);
+  });
+
+  test('widens its margin on a machine that cannot make up its mind', () => {
+    let steady = seedModel(manifests, 2);
+    let restless = steady;
+    for (let run = 0; run < 64; run += 1) {
+      steady = observe(steady, 'stlm-10m', 1);
+      restless = observe(restless, 'stlm-10m', run % 5 === 0 ? 1.6 : 1);
+    }
+    expect(margin(steady, 'stlm-10m')).toBeLessThan(1.1);
+    expect(margin(restless, 'stlm-10m')).toBeGreaterThan(1.3);
+  });
+
+  test('does not learn from a text that never got its first patch', () => {
+    const model = seedModel(manifests, 2);
+    const result = { ...measured('stlm-10m', 9), decodedPatches: 0, completionBytes: 0 };
+    expect(learnCompute(model, { placement: { tier: 'stlm-10m', worker: 0 }, hasStop: false, othersBusy: 0, result })).toBe(model);
+  });
+});
