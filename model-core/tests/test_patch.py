@@ -1,8 +1,11 @@
 """The patch rule against a byte-by-byte state machine, and its prefix stability."""
 
+import json
+
 import numpy as np
 import pytest
 
+from patch_vectors import VECTORS, make_vectors
 from stlm.patch import PatchRule, document_ids
 
 RULE = PatchRule.load()
@@ -46,3 +49,7 @@ def test_rows_hold_every_id_of_the_finished_patches() -> None:
     rows = RULE.rows(ids)
     assert rows[rows != RULE.specials["pad"]].tolist() == ids.tolist()
     assert rows[0, 0] == RULE.specials["bod"] and rows[0, 1] == RULE.specials["pad"]
+
+
+def test_the_vectors_that_typescript_is_tested_with_are_current() -> None:
+    assert json.loads(VECTORS.read_text()) == make_vectors()
