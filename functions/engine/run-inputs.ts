@@ -6,6 +6,9 @@
 import { PATCH_CAP, VOCABULARY } from './patch.js';
 import type { Feeds, Session, Tensor } from './session.js';
 
+/** All inputs of the graph but the KV cache's. */
+export const INPUT_NAMES = ['ids', 'pos', 'seqk', 'tot', 'sel', 'noise', 'nucleus', 'steps'] as const;
+
 /** Tensors of a decode run are made once and rewritten in place: making them costs more than filling them. */
 export class RunInputs {
   readonly #session: Session;

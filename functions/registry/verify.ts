@@ -13,9 +13,6 @@ export interface ExpectedFile {
   readonly sha256: string;
 }
 
-/** Large reads: the hash takes a gigabyte a second and more, and is not to wait for 64 kB at a time. */
-const READ_BYTES = 1 << 20;
-
 /** Passes chunks through and throws at the end, or as soon as there are too many. @throws {ArtifactCorruptError} */
 export async function* verified(chunks: AsyncIterable<Uint8Array>, expected: ExpectedFile): AsyncGenerator<Uint8Array> {
   const hash = createHash('sha256');
@@ -36,13 +33,24 @@ const LASTING = new Set(['ENOENT', 'ENOTDIR', 'EISDIR', 'EACCES', 'ELOOP']);
 
 /** @throws {ArtifactCorruptError} if it is wrong or missing, {ArtifactUnavailableError} if it cannot be read just now. */
 export async function verifyFile(path: string, expected: ExpectedFile): Promise<void> {
-  const chunks: AsyncIterable<Uint8Array> = createReadStream(path, { highWaterMark: READ_BYTES });
   try {
-    for await (const _ of verified(chunks, expected));
+    for await (const _ of verified(read(path), expected));
   } catch (error) {
     if (error instanceof ArtifactCorruptError) throw error;
     const { code } = error as NodeJS.ErrnoException;
     const Failure = LASTING.has(String(code)) ? ArtifactCorruptError : ArtifactUnavailableError;
     throw new Failure(`${expected.name}: cannot be read (${code})`, { cause: error });
   }
+}
+
+/** Hex. */
+export async function sha256OfFile(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of read(path)) hash.update(chunk);
+  return hash.digest('hex');
+}
+
+/** Large reads: the hash takes a gigabyte a second and more, and is not to wait for 64 kB at a time. */
+function read(path: string): AsyncIterable<Uint8Array> {
+  return createReadStream(path, { highWaterMark: 1 << 20 });
 }

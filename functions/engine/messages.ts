@@ -1,0 +1,37 @@
+/**
+ * What the main thread and a worker say to each other. Deadlines are on the machine's monotonic clock.
+ *
+ * @module
+ */
+import type { GenerationOutcome, ModelShape } from './generate.js';
+import type { ModelFile } from './ort-node.js';
+import type { PaceSeed } from './pace.js';
+import type { GenerateOptions } from './types.js';
+
+/** How a worker is set up, once. */
+export interface WorkerSetup {
+  readonly threads: number;
+  readonly preparedFolder?: string;
+}
+
+export interface TierModel {
+  readonly tier: string;
+  readonly file: ModelFile;
+  readonly shape: ModelShape;
+  readonly pace: PaceSeed;
+}
+
+export type SeededOptions = GenerateOptions & { readonly seed: number };
+
+export type ToWorker =
+  | { readonly kind: 'load'; readonly model: TierModel; readonly deadlineMs: number }
+  | { readonly kind: 'generate'; readonly id: number; readonly tier: string; readonly options: SeededOptions }
+  | { readonly kind: 'cancel'; readonly id: number }
+  | { readonly kind: 'close' };
+
+export type FromWorker =
+  | { readonly kind: 'loaded'; readonly tier: string; readonly loadMs: number }
+  | { readonly kind: 'loadFailed'; readonly tier: string; readonly reason: string }
+  | { readonly kind: 'bytes'; readonly id: number; readonly bytes: Uint8Array }
+  | { readonly kind: 'finished'; readonly id: number; readonly outcome: GenerationOutcome }
+  | { readonly kind: 'failed'; readonly id: number; readonly reason: string };

@@ -1,0 +1,194 @@
+/**
+ * The engine on Node: a pool of worker threads, each of which loads tiers on demand and interleaves generations.
+ *
+ * @module
+ */
+import { randomInt } from 'node:crypto';
+import { ArtifactCorruptError } from '../registry/errors.js';
+import type { LocalModel, Registry } from '../registry/registry.js';
+import type { Manifest } from '../schema/manifest.js';
+import { EngineClosedError, TierQuarantinedError, TierUnavailableError } from './errors.js';
+import type { GenerationOutcome } from './generate.js';
+import type { TierModel } from './messages.js';
+import { monotonicMs } from './monotonic.js';
+import type { Engine, GenerateOptions, GenerateResult, Placement, TierState, TierStatus } from './types.js';
+import { WorkerHost } from './worker-host.js';
+
+/** `setTimeout` fires at once for anything longer; no load takes 24 days. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+export interface PoolOptions {
+  readonly registry: Registry;
+  /** The built `engine/worker.js`. */
+  readonly workerUrl: URL;
+  readonly workers: number;
+  /** Threads of one run, in each worker. */
+  readonly threads: number;
+  /** Where this machine's optimised graphs are kept; undefined: nowhere. */
+  readonly preparedFolder?: string;
+}
+
+export class WorkerPool implements Engine {
+  readonly manifests: readonly Manifest[];
+  readonly workers: number;
+  readonly #registry: Registry;
+  readonly #hosts: readonly WorkerHost[];
+  /** Tiers whose file is whole and yet no model. */
+  readonly #unloadable = new Map<string, string>();
+  /** Why the last attempt failed, where another may not. */
+  readonly #failures = new Map<string, string>();
+  readonly #loading = new Map<string, number>();
+  readonly #loadMs = new Map<string, number>();
+  #closed = false;
+
+  constructor({ registry, workerUrl, workers, threads, preparedFolder }: PoolOptions) {
+    this.#registry = registry;
+    this.manifests = registry.manifests;
+    this.workers = workers;
+    const setup = { threads, ...(preparedFolder !== undefined && { preparedFolder }) };
+    this.#hosts = Array.from({ length: workers }, () => new WorkerHost(workerUrl, setup));
+  }
+
+  status(): readonly TierStatus[] {
+    const unlisted = [...this.#registry.quarantine.keys()].filter((tier) => !this.manifests.some(({ id }) => id === tier));
+    return [...this.manifests.map(({ id }) => id), ...unlisted].map((id) => this.#statusOf(id));
+  }
+
+  isWarm({ tier, worker }: Placement): boolean {
+    return this.#hosts[worker]?.isWarm(tier) ?? false;
+  }
+
+  /** Waits, in the worker, until no request is left that has a deadline. @throws as `generate` does */
+  load(placement: Placement): Promise<number> {
+    return this.#load(placement, Infinity);
+  }
+
+  /**
+   * @throws {TierQuarantinedError} {TierUnavailableError} {WorkerCrashedError} {GenerationFailedError} {EngineClosedError}
+   */
+  async *generate(placement: Placement, options: GenerateOptions, signal: AbortSignal): AsyncGenerator<Uint8Array, GenerateResult, void> {
+    const startMs = monotonicMs();
+    const untilDeadlineMs = options.deadlineAtMs - (performance.timeOrigin + performance.now());
+    const deadlineMs = startMs + untilDeadlineMs;
+    const cutShort = await this.#warmUp(placement, deadlineMs, signal);
+    const loadMs = monotonicMs() - startMs;
+    if (cutShort !== undefined) return unstarted(cutShort, loadMs);
+
+    const seeded = { ...options, deadlineAtMs: deadlineMs, seed: options.seed ?? randomInt(2 ** 48 - 1) };
+    const { call, cancel } = this.#host(placement).generate(placement.tier, seeded);
+    signal.addEventListener('abort', cancel, { once: true });
+    if (signal.aborted) cancel();
+    let firstByteMs: number | undefined;
+    try {
+      const bytes = call.read();
+      for (let next = await bytes.next(); ; next = await bytes.next()) {
+        const elapsedMs = monotonicMs() - startMs;
+        if (next.done === true) return resultOf(next.value, { elapsedMs, loadMs, firstByteMs: firstByteMs ?? elapsedMs });
+        firstByteMs ??= elapsedMs;
+        yield next.value;
+      }
+    } finally {
+      signal.removeEventListener('abort', cancel);
+      // A reader that leaves early ends compute as an abort does.
+      if (!call.ended) cancel();
+    }
+  }
+
+  /** Cancels what is in flight and ends every thread. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all(this.#hosts.map((host) => host.close()));
+  }
+
+  #host({ worker }: Placement): WorkerHost {
+    const host = this.#hosts[worker];
+    if (host === undefined) throw new RangeError(`there is no worker ${worker}`);
+    if (this.#closed) throw new EngineClosedError('the engine is closed');
+    return host;
+  }
+
+  /** Resolves once the tier is warm, or to what came first. */
+  async #warmUp(placement: Placement, deadlineMs: number, signal: AbortSignal): Promise<'cancelled' | 'deadline' | undefined> {
+    if (signal.aborted) return 'cancelled';
+    if (this.#host(placement).isWarm(placement.tier)) return undefined;
+    return new Promise((resolve, reject) => {
+      const abort = () => resolve('cancelled');
+      signal.addEventListener('abort', abort, { once: true });
+      const remainingMs = deadlineMs - monotonicMs();
+      const timer = setTimeout(() => resolve('deadline'), Math.min(remainingMs, LONGEST_TIMER_MS));
+      this.#load(placement, deadlineMs)
+        .then(() => resolve(undefined), reject)
+        .finally(() => {
+          signal.removeEventListener('abort', abort);
+          clearTimeout(timer);
+        });
+    });
+  }
+
+  async #load(placement: Placement, deadlineMs: number): Promise<number> {
+    const { tier } = placement;
+    const host = this.#host(placement);
+    const reason = this.#quarantineReason(tier);
+    if (reason !== undefined) throw new TierQuarantinedError(`${tier}: ${reason}`);
+    this.#loading.set(tier, (this.#loading.get(tier) ?? 0) + 1);
+    try {
+      const startMs = monotonicMs();
+      const model = tierModel(await this.#registry.model(tier));
+      const fileMs = monotonicMs() - startMs;
+      const loadMs = fileMs + (await host.load(model, deadlineMs));
+      this.#loadMs.set(tier, loadMs);
+      this.#failures.delete(tier);
+      return loadMs;
+    } catch (error) {
+      throw this.#loadFailure(tier, error);
+    } finally {
+      this.#loading.set(tier, (this.#loading.get(tier) ?? 1) - 1);
+    }
+  }
+
+  /** Remembers why, for `status`. */
+  #loadFailure(tier: string, error: unknown): Error {
+    const reason = error instanceof Error ? error.message : String(error);
+    if (error instanceof TierQuarantinedError) {
+      this.#unloadable.set(tier, reason);
+      return error;
+    }
+    if (error instanceof ArtifactCorruptError) return new TierQuarantinedError(`${tier}: ${reason}`, { cause: error });
+    this.#failures.set(tier, reason);
+    return new TierUnavailableError(`${tier}: ${reason}`, { cause: error });
+  }
+
+  #quarantineReason(tier: string): string | undefined {
+    return this.#registry.quarantine.get(tier) ?? this.#unloadable.get(tier);
+  }
+
+  #statusOf(id: string): TierStatus {
+    const reason = this.#quarantineReason(id) ?? this.#failures.get(id);
+    const loadMs = this.#loadMs.get(id);
+    return { id, state: this.#state(id), ...(reason !== undefined && { reason }), ...(loadMs !== undefined && { loadMs }) };
+  }
+
+  #state(tier: string): TierState {
+    if (this.#quarantineReason(tier) !== undefined) return 'quarantined';
+    if (this.#hosts.some((host) => host.isWarm(tier))) return 'ready';
+    return (this.#loading.get(tier) ?? 0) > 0 ? 'loading' : 'cold';
+  }
+}
+
+function tierModel({ manifest, path, sha256 }: LocalModel): TierModel {
+  const { id, trunk, context, latencySeed } = manifest;
+  return { tier: id, file: { path, sha256 }, shape: { trunk, contextPatches: context.patches }, pace: latencySeed };
+}
+
+/** What is neither load nor the generation's own runs is waiting: for the worker, for other generations' runs, for messages. */
+function resultOf(outcome: GenerationOutcome, times: { elapsedMs: number; loadMs: number; firstByteMs: number }): GenerateResult {
+  const { prefillMs, decodeMs, ...rest } = outcome;
+  const queueMs = Math.max(0, times.elapsedMs - times.loadMs - prefillMs - decodeMs);
+  return { ...rest, timings: { queueMs, loadMs: times.loadMs, prefillMs, decodeMs, firstByteMs: times.firstByteMs } };
+}
+
+/** Ended while its tier was still loading: nothing was read or written. */
+function unstarted(stopCause: 'cancelled' | 'deadline', loadMs: number): GenerateResult {
+  const timings = { queueMs: 0, loadMs, prefillMs: 0, decodeMs: 0, firstByteMs: loadMs };
+  return { stopCause, promptPatches: 0, completionBytes: 0, decodedPatches: 0, contextTruncated: false, timings };
+}

@@ -1,0 +1,49 @@
+/**
+ * A tier made ready to serve: its session opened, its inputs checked, its first runs behind it.
+ *
+ * @module
+ */
+import { Generation, type ModelShape } from './generate.js';
+import type { TierModel, WorkerSetup } from './messages.js';
+import { monotonicMs } from './monotonic.js';
+import { openSession, type OrtSession } from './ort-node.js';
+import { Pace } from './pace.js';
+import { INPUT_NAMES } from './run-inputs.js';
+
+export interface LoadedTier {
+  readonly session: OrtSession;
+  readonly shape: ModelShape;
+  readonly pace: Pace;
+}
+
+/** @throws if the file is no model, or not one with the graph this engine feeds. */
+export async function loadTier({ tier, file, shape, pace: seed }: TierModel, setup: WorkerSetup): Promise<LoadedTier> {
+  const session = await openSession(file, setup);
+  const wanted = [...INPUT_NAMES, ...cacheNames(shape.trunk.layers)].toSorted().join();
+  const found = session.inputNames.toSorted().join();
+  if (wanted !== found) throw new Error(`${tier}: the graph's inputs are ${found}, not ${wanted}`);
+  const loaded = { session, shape, pace: new Pace(seed) };
+  await warmUp(loaded);
+  return loaded;
+}
+
+/** The first runs of a session allocate its memory and take several times as long: no request should be the one to wait. */
+async function warmUp({ session, shape, pace }: LoadedTier): Promise<void> {
+  const options = {
+    prompt: new TextEncoder().encode('Once upon a time '),
+    maxBytes: 16,
+    temperature: 0,
+    topP: 1,
+    topK: 0,
+    seed: 0,
+    stop: [],
+    logitBias: new Map<number, number>(),
+    deadlineAtMs: Infinity,
+  };
+  const generation = new Generation({ session, shape, pace, nowMs: monotonicMs }, options);
+  while (generation.outcome === undefined) await generation.step();
+}
+
+function cacheNames(layers: number): string[] {
+  return Array.from({ length: layers }, (_, layer) => [`pk${layer}`, `pv${layer}`]).flat();
+}
