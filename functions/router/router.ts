@@ -3,7 +3,7 @@
  * what is held here (the latency model and a ledger per worker); this file is their state and their clock.
  */
 import type { Engine, Placement } from '../engine/types.js';
-import { advance, block, book, crowds, drainRate, idleLedger, reestimate, release, unblock, type WorkerLedger } from './admit.js';
+import { advance, block, book, drainRate, idleLedger, reestimate, release, unblock, type WorkerLedger } from './admit.js';
 import { calibrationProbes } from './calibrate.js';
 import { choose, verdict, bestPlacement, type Choice, type Placements } from './choose.js';
 import { evaluate, type Evaluation, othersBusy, type Surroundings } from './evaluate.js';
@@ -52,6 +52,8 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
   let lastTicket = 0;
   const admissions = new Map<number, Admission>();
   const loads = new Map<string, Promise<void>>();
+  /** Placements that a request would have wanted warm. */
+  const wanted = new Map<string, Placement>();
   const loadFailedAtMs = new Map<string, number>();
 
   const setLedger = (worker: number, change: (ledger: WorkerLedger) => WorkerLedger): void => {
@@ -122,8 +124,9 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
 
   function route(request: RouteRequest): Decision | Refusal {
     const { tiers, choice, forecasts } = consider(request);
-    if ('warm' in choice && choice.warm !== undefined) warmInBackground(choice.warm);
+    if ('warm' in choice && choice.warm !== undefined) want(choice.warm);
     if (choice.kind !== 'take') {
+      loadWanted();
       const refusal = refuse(choice.kind, tiers, forecasts);
       log.info({ request, refusal }, 'refused');
       return refusal;
@@ -151,6 +154,7 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
       bytes: 0,
       generationsLeft: request.generations,
     });
+    loadWanted();
     log.info({ request, decision }, 'admitted');
     return decision;
   }
@@ -185,6 +189,7 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
     else {
       admissions.delete(ticket);
       setLedger(placement.worker, (ledger) => release(ledger, ticket, admission.bookedMs));
+      loadWanted();
     }
     const actualMs = now - request.arrivalMs;
     log.info({ id: request.id, ticket, ...placement, expectedMs: decision.expectedMs, actualMs, outcome }, 'observed');
@@ -207,12 +212,16 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
     }, 0);
   }
 
-  function warmInBackground({ tier, worker, loadMs }: Evaluation): void {
+  function want({ tier, worker }: Placement): void {
     const failedAtMs = loadFailedAtMs.get(key({ tier, worker }));
-    if (failedAtMs !== undefined && nowMs() - failedAtMs < LOAD_RETRY_MS) return;
-    // A load stops its worker: it has to wait until no booking there would lose promised text by it.
-    if (crowds(ledgers[worker] as WorkerLedger, nowMs(), { deadlineAtMs: Infinity, workMs: 0, loadMs })) return;
-    void load({ tier, worker });
+    if (failedAtMs === undefined || nowMs() - failedAtMs >= LOAD_RETRY_MS) wanted.set(key({ tier, worker }), { tier, worker });
+  }
+
+  /** A load stops its worker for as long as many requests have in all, so it waits until nothing is booked there. */
+  function loadWanted(): void {
+    for (const placement of wanted.values()) {
+      if (ledgers[placement.worker]?.bookings.length === 0 && nowMs() >= (ledgers[placement.worker]?.loadingUntilMs ?? 0)) void load(placement);
+    }
   }
 
   /** Single flight. Ends when the placement is warm and measured; a failure is logged, and the tier stays cold for a while. */
@@ -225,6 +234,7 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
       log.warn({ ...placement, error }, 'load failed');
     });
     loads.set(key(placement), flight);
+    wanted.delete(key(placement));
     return flight;
   }
 
