@@ -203,9 +203,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--baselines", type=Path, default=None, help="report of `stlm baseline` to print beside")
     parser.add_argument("--json", type=Path, default=None, help="report; a run that was interrupted goes on from it")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument(
-        "--write", action="store_true", help="put the figures, the golden text and the latency seed into the manifest"
-    )
+    parser.add_argument("--write", action="store_true", help="put the figures, the golden text and the latency seed into the manifest")
 
 
 def main(args: argparse.Namespace) -> int:

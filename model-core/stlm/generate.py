@@ -73,9 +73,7 @@ class Generator:
             rows = np.concatenate([rows, pending])
             forced = forced[:0]
 
-    def decode(
-        self, before: np.ndarray, pending: np.ndarray, cache: Cache, noise: np.ndarray, nucleus: np.ndarray
-    ) -> np.ndarray:
+    def decode(self, before: np.ndarray, pending: np.ndarray, cache: Cache, noise: np.ndarray, nucleus: np.ndarray) -> np.ndarray:
         """Runs the pending patches [n, cap], which follow `before` [cap], through the trunk and decodes the next one.
 
         Returns its ids, 1 to cap of them. All chunks but the last only prefill.
@@ -90,9 +88,7 @@ class Generator:
         ids = decoded.toks[:, 0]
         return ids[ids != runtime.pad]
 
-    def _run(
-        self, rows: np.ndarray, before: np.ndarray, cache: Cache, noise: np.ndarray, nucleus: np.ndarray, steps: int
-    ) -> Decoded:
+    def _run(self, rows: np.ndarray, before: np.ndarray, cache: Cache, noise: np.ndarray, nucleus: np.ndarray, steps: int) -> Decoded:
         return self.runtime.run(
             rows[None],
             before[None],

@@ -74,10 +74,7 @@ def find_inputs(specs: list[str]) -> list[Input]:
 def _names(paths: dict[Path, float]) -> list[str]:
     """File names without suffix; where two files share one, the folder goes in front."""
     stems = [path.name.removesuffix(corpus_suffix(path) or "") for path in paths]
-    names = [
-        f"{path.resolve().parent.name}.{stem}" if stems.count(stem) > 1 else stem
-        for path, stem in zip(paths, stems, strict=True)
-    ]
+    names = [f"{path.resolve().parent.name}.{stem}" if stems.count(stem) > 1 else stem for path, stem in zip(paths, stems, strict=True)]
     names = [re.sub(r"[^A-Za-z0-9._-]", "_", name) for name in names]
     duplicate = next((name for name in names if names.count(name) > 1), None)
     if duplicate:

@@ -122,9 +122,7 @@ def test_limit_spreads_over_documents() -> None:
     assert [len(d) for d in evaluate.excerpt([short, long], 0)] == [100, 100_000]
 
 
-def test_finished_domains_are_not_measured_again(
-    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_finished_domains_are_not_measured_again(folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     measured = []
     original = evaluate.evaluate_domain
 
@@ -144,9 +142,7 @@ def test_finished_domains_are_not_measured_again(
     assert measured[3:] == ["letters", "notes"]
 
 
-def test_baselines_are_printed_beside(
-    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_baselines_are_printed_beside(folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     baselines = [{"domain": "letters", "bytes": 1, "xz": 2.25, "ngram": 2.125}]
     (tmp_path / "baselines.json").write_text(json.dumps({"bitsPerByte": baselines}))
     assert run(*folders, "--baselines", tmp_path / "baselines.json") == 0
