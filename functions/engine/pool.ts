@@ -4,7 +4,7 @@
  * @module
  */
 import { randomInt } from 'node:crypto';
-import { ArtifactCorruptError } from '../registry/errors.js';
+import { ArtifactCorruptError, ArtifactUnavailableError } from '../registry/errors.js';
 import type { LocalModel, Registry } from '../registry/registry.js';
 import type { Manifest } from '../schema/manifest.js';
 import { EngineClosedError, TierQuarantinedError, TierUnavailableError } from './errors.js';
@@ -140,22 +140,19 @@ export class WorkerPool implements Engine {
       this.#failures.delete(tier);
       return loadMs;
     } catch (error) {
-      throw this.#loadFailure(tier, error);
+      throw error instanceof Error ? this.#loadFailure(tier, error) : error;
     } finally {
       this.#loading.set(tier, (this.#loading.get(tier) ?? 1) - 1);
     }
   }
 
   /** Remembers why, for `status`. */
-  #loadFailure(tier: string, error: unknown): Error {
-    const reason = error instanceof Error ? error.message : String(error);
-    if (error instanceof TierQuarantinedError) {
-      this.#unloadable.set(tier, reason);
-      return error;
-    }
-    if (error instanceof ArtifactCorruptError) return new TierQuarantinedError(`${tier}: ${reason}`, { cause: error });
-    this.#failures.set(tier, reason);
-    return new TierUnavailableError(`${tier}: ${reason}`, { cause: error });
+  #loadFailure(tier: string, error: Error): Error {
+    if (error instanceof TierQuarantinedError) this.#unloadable.set(tier, error.message);
+    if (error instanceof ArtifactCorruptError) return new TierQuarantinedError(`${tier}: ${error.message}`, { cause: error });
+    if (!(error instanceof ArtifactUnavailableError)) return error;
+    this.#failures.set(tier, error.message);
+    return new TierUnavailableError(`${tier}: ${error.message}`, { cause: error });
   }
 
   #quarantineReason(tier: string): string | undefined {

@@ -1,0 +1,249 @@
+import { cp, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, describe, expect, test } from 'vitest';
+import { EngineClosedError, TierQuarantinedError, WorkerCrashedError } from '../../functions/engine/errors.js';
+import { WorkerPool } from '../../functions/engine/pool.js';
+import type { GenerateOptions, GenerateResult } from '../../functions/engine/types.js';
+import { greedy, MODELS, openRegistry, textOf, TINY } from './engine-models.js';
+import { manifestOf, sha256 } from './registry-artifact.js';
+
+const WORKER = new URL('../../dist/functions/engine/worker.js', import.meta.url);
+const PROMPT = 'The city was built on the river, and ';
+const DEADLY_SEED = 666;
+/** Bytes only: the text never ends by itself. */
+const endless = { maxBytes: 1_000_000, logitBias: new Map([...Array(256).keys()].map((byte) => [byte, 40])) };
+
+const pools: WorkerPool[] = [];
+afterEach(() => Promise.all(pools.splice(0).map((pool) => pool.close())));
+
+async function openPool(parts: { folder?: string; workerUrl?: URL; workers?: number } = {}): Promise<WorkerPool> {
+  const registry = await openRegistry(parts.folder ?? MODELS);
+  const pool = new WorkerPool({ registry, workerUrl: parts.workerUrl ?? WORKER, workers: parts.workers ?? 1, threads: 1 });
+  pools.push(pool);
+  return pool;
+}
+
+interface Generated {
+  readonly text: string;
+  readonly result: GenerateResult;
+}
+
+const place = (worker = 0) => ({ tier: TINY, worker });
+
+async function generate(pool: WorkerPool, options: GenerateOptions = greedy(PROMPT), signal = new AbortController().signal): Promise<Generated> {
+  const bytes = pool.generate(place(), options, signal);
+  const chunks: Uint8Array[] = [];
+  for (;;) {
+    const next = await bytes.next();
+    if (next.done === true) return { text: textOf(chunks), result: next.value };
+    chunks.push(next.value);
+  }
+}
+
+const inMs = (ms: number) => performance.timeOrigin + performance.now() + ms;
+
+describe('a pool of workers', () => {
+  test('loads a tier for the first request, and tells what the time went into', async () => {
+    const pool = await openPool();
+    expect(pool.status()).toEqual([{ id: TINY, state: 'cold' }]);
+    const cold = await generate(pool);
+    expect(pool.status()).toEqual([{ id: TINY, state: 'ready', loadMs: expect.any(Number) }]);
+    const warm = await generate(pool);
+    expect(warm.text).toBe(cold.text);
+    expect(cold.text).toHaveLength(60);
+    expect(cold.result).toMatchObject({ stopCause: 'length', completionBytes: 60, contextTruncated: false });
+    expect(cold.result.timings.loadMs).toBeGreaterThan(warm.result.timings.loadMs);
+    expect(Object.values(warm.result.timings).every((ms) => ms >= 0)).toBe(true);
+    expect(warm.result.timings.decodeMs).toBeGreaterThan(0);
+  });
+
+  test('loads once for many first requests, each worker its own', async () => {
+    const pool = await openPool({ workers: 2 });
+    const texts = await Promise.all([1, 2, 3, 4].map(async () => (await generate(pool)).text));
+    expect(new Set(texts).size).toBe(1);
+    expect(pool.isWarm(place(0))).toBe(true);
+    expect(pool.isWarm(place(1))).toBe(false);
+    expect(await pool.load(place(1))).toBeGreaterThan(0);
+    expect(pool.isWarm(place(1))).toBe(true);
+  });
+
+  test('interleaves generations without changing any of them', async () => {
+    const pool = await openPool();
+    const options = [0, 1, 2, 3].map((seed) => greedy(PROMPT, { temperature: 1, seed, maxBytes: 100 }));
+    const alone: string[] = [];
+    for (const each of options) alone.push((await generate(pool, each)).text);
+    const together = await Promise.all(options.map((each) => generate(pool, each)));
+    expect(together.map(({ text }) => text)).toEqual(alone);
+  });
+
+  test('runs the earlier deadline first, whichever came first', async () => {
+    const pool = await openPool();
+    await pool.load(place());
+    const abort = new AbortController();
+    const patient = generate(pool, greedy('', { ...endless, deadlineAtMs: inMs(600_000) }), abort.signal);
+    await sleep(20);
+    const { result } = await generate(pool, greedy(PROMPT, { deadlineAtMs: inMs(300_000) }));
+    expect(result.stopCause).toBe('length');
+    abort.abort();
+    expect((await patient).result.stopCause).toBe('cancelled');
+  });
+
+  test('draws a seed where none is given', async () => {
+    const pool = await openPool();
+    const options = { ...greedy(PROMPT, { temperature: 1 }), seed: undefined };
+    const first = await generate(pool, options);
+    const second = await generate(pool, options);
+    expect(second.text).not.toBe(first.text);
+  });
+
+  test('ends at a word boundary when the deadline comes', async () => {
+    const pool = await openPool();
+    await pool.load(place());
+    // Letters and spaces only: every word of this text has an end.
+    const logitBias = new Map([...endless.logitBias].filter(([byte]) => byte < 128));
+    const { text, result } = await generate(pool, greedy(PROMPT, { ...endless, logitBias, deadlineAtMs: inMs(150) }));
+    expect(result.stopCause).toBe('deadline');
+    expect(result.completionBytes).toBe(text.length);
+    expect(text).toMatch(/[^\w']$/);
+  });
+
+  test('does not begin what is late already', async () => {
+    const pool = await openPool();
+    const cold = await generate(pool, greedy(PROMPT, { deadlineAtMs: inMs(-1) }));
+    await pool.load(place());
+    const warm = await generate(pool, greedy(PROMPT, { deadlineAtMs: inMs(-1) }));
+    for (const { result } of [cold, warm]) expect(result).toMatchObject({ stopCause: 'deadline', completionBytes: 0, decodedPatches: 0 });
+  });
+});
+
+describe('a reader that leaves', () => {
+  test('by its signal gets nothing more than what was on its way', async () => {
+    const pool = await openPool();
+    const abort = new AbortController();
+    const bytes = pool.generate(place(), greedy('', endless), abort.signal);
+    let before = 0;
+    for (let patch = 0; patch < 3; patch += 1) before += ((await bytes.next()).value as Uint8Array).length;
+    abort.abort();
+    let after = 0;
+    let next = await bytes.next();
+    for (; next.done !== true; next = await bytes.next()) after += next.value.length;
+    expect(next.value.stopCause).toBe('cancelled');
+    expect(next.value.completionBytes).toBe(before + after);
+    expect(after).toBeLessThan(10_000);
+  });
+
+  test('before the start costs no load', async () => {
+    const pool = await openPool();
+    const { result } = await generate(pool, greedy(PROMPT), AbortSignal.abort());
+    expect(result.stopCause).toBe('cancelled');
+    expect(pool.status()).toEqual([{ id: TINY, state: 'cold' }]);
+  });
+
+  test('by breaking off its loop ends compute', async () => {
+    const pool = await openPool();
+    const never = new AbortController().signal;
+    for await (const _ of pool.generate(place(), greedy('', { ...endless, deadlineAtMs: inMs(600_000) }), never)) break;
+    // Had it gone on, its earlier deadline would keep this one waiting for a million bytes.
+    expect((await generate(pool)).result.stopCause).toBe('length');
+  });
+});
+
+describe('a worker that dies', () => {
+  const mortal = new URL('engine-mortal-worker.mjs', import.meta.url);
+
+  test('fails its own requests only, and is back and warm', async () => {
+    const pool = await openPool({ workerUrl: mortal, workers: 2 });
+    const expected = (await generate(pool)).text;
+    await pool.load(place(1));
+    const neighbour = generate(pool, greedy('', { maxBytes: 400, logitBias: endless.logitBias }));
+    const other = pool.generate(place(1), greedy('', endless), new AbortController().signal);
+    await other.next();
+    const deadly = pool.generate(place(1), greedy('', { seed: DEADLY_SEED }), new AbortController().signal);
+    await expect(deadly.next()).rejects.toThrow(WorkerCrashedError);
+    await expect((async () => { for await (const _ of other); })()).rejects.toThrow(WorkerCrashedError);
+    expect((await neighbour).text).toHaveLength(400);
+    await expect.poll(() => pool.isWarm(place(1)), { timeout: 10_000 }).toBe(true);
+    const again: Uint8Array[] = [];
+    for await (const bytes of pool.generate(place(1), greedy(PROMPT), new AbortController().signal)) again.push(bytes);
+    expect(textOf(again)).toBe(expected);
+  }, 30_000);
+
+  test('as it starts is not started again and again', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'stlm-births-'));
+    const workerUrl = new URL('engine-stillborn-worker.mjs', import.meta.url);
+    workerUrl.searchParams.set('births', join(folder, 'births'));
+    const pool = await openPool({ workerUrl });
+    await expect(pool.load(place())).rejects.toThrow(WorkerCrashedError);
+    await sleep(300);
+    expect(await readFile(join(folder, 'births'), 'utf8')).toBe('.');
+    await rm(folder, { recursive: true });
+  });
+});
+
+describe('a tier that is no good', () => {
+  const folders: string[] = [];
+  afterEach(() => Promise.all(folders.splice(0).map((folder) => rm(folder, { recursive: true }))));
+
+  async function copyModels(): Promise<string> {
+    const folder = await mkdtemp(join(tmpdir(), 'stlm-models-'));
+    folders.push(folder);
+    await cp(MODELS, folder, { recursive: true });
+    return folder;
+  }
+
+  test('by a truncated file is quarantined with the reason', async () => {
+    const folder = await copyModels();
+    await truncate(join(folder, TINY, `${TINY}.int4.onnx`), 1000);
+    const pool = await openPool({ folder });
+    await expect(generate(pool)).rejects.toThrow(TierQuarantinedError);
+    await expect(generate(pool)).rejects.toThrow(/truncated, 1000 of/);
+    expect(pool.status()).toEqual([{ id: TINY, state: 'quarantined', reason: expect.stringMatching(/truncated/) }]);
+  });
+
+  test('by a whole file that is no model is quarantined, and another tier serves', async () => {
+    const folder = await copyModels();
+    const junk = new TextEncoder().encode('not a model');
+    await cp(join(folder, TINY), join(folder, 'stlm-junk'), { recursive: true });
+    const manifest = await manifestOf('stlm-junk', junk);
+    await writeFile(join(folder, 'stlm-junk', 'manifest.json'), JSON.stringify(manifest));
+    await writeFile(join(folder, 'stlm-junk', manifest.files[0]!.name), junk);
+    expect(sha256(junk)).toBe(manifest.files[0]!.sha256);
+    const pool = await openPool({ folder });
+    await expect(pool.load({ tier: 'stlm-junk', worker: 0 })).rejects.toThrow(TierQuarantinedError);
+    expect(pool.status().find(({ id }) => id === 'stlm-junk')).toMatchObject({ state: 'quarantined', reason: expect.any(String) });
+    expect((await generate(pool)).result.stopCause).toBe('length');
+  });
+
+  test('by a graph with other inputs is quarantined', async () => {
+    const folder = await copyModels();
+    const path = join(folder, TINY, 'manifest.json');
+    const { default: manifest } = (await import(path, { with: { type: 'json' } })) as { default: { trunk: { layers: number } } };
+    await writeFile(path, JSON.stringify({ ...manifest, trunk: { ...manifest.trunk, layers: manifest.trunk.layers + 1 } }));
+    const pool = await openPool({ folder });
+    await expect(pool.load(place())).rejects.toThrow(/the graph's inputs are .*, not .*pk2/);
+  });
+
+  test('by its manifest is listed with the reason', async () => {
+    const folder = await copyModels();
+    await writeFile(join(folder, TINY, 'manifest.json'), '{}');
+    const pool = await openPool({ folder });
+    expect(pool.manifests).toEqual([]);
+    expect(pool.status()).toEqual([{ id: TINY, state: 'quarantined', reason: expect.stringMatching(/schemaVersion/) }]);
+  });
+});
+
+describe('closing', () => {
+  test('cancels what is in flight, and refuses what comes after', async () => {
+    const pool = await openPool();
+    const endlessText = pool.generate(place(), greedy('', endless), new AbortController().signal);
+    await endlessText.next();
+    await pool.close();
+    let next = await endlessText.next();
+    while (next.done !== true) next = await endlessText.next();
+    expect(next.value.stopCause).toBe('cancelled');
+    await expect(generate(pool)).rejects.toThrow(EngineClosedError);
+    await expect(pool.load(place())).rejects.toThrow(EngineClosedError);
+  });
+});
