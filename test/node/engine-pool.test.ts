@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { EngineClosedError, TierQuarantinedError, WorkerCrashedError } from '../../functions/engine/errors.js';
-import { WorkerPool } from '../../functions/engine/pool.js';
+import { type PoolOptions, WorkerPool } from '../../functions/engine/pool.js';
 import type { GenerateOptions, GenerateResult } from '../../functions/engine/types.js';
 import { greedy, MODELS, openRegistry, textOf, TINY } from './engine-models.js';
 import { manifestOf, sha256 } from './registry-artifact.js';
@@ -18,9 +18,9 @@ const endless = { maxBytes: 1_000_000, logitBias: new Map([...Array(256).keys()]
 const pools: WorkerPool[] = [];
 afterEach(() => Promise.all(pools.splice(0).map((pool) => pool.close())));
 
-async function openPool(parts: { folder?: string; workerUrl?: URL; workers?: number } = {}): Promise<WorkerPool> {
-  const registry = await openRegistry(parts.folder ?? MODELS);
-  const pool = new WorkerPool({ registry, workerUrl: parts.workerUrl ?? WORKER, workers: parts.workers ?? 1, threads: 1 });
+async function openPool({ folder = MODELS, ...parts }: Partial<PoolOptions> & { folder?: string } = {}): Promise<WorkerPool> {
+  const registry = await openRegistry(folder);
+  const pool = new WorkerPool({ registry, workerUrl: WORKER, workers: 1, threads: 1, ...parts });
   pools.push(pool);
   return pool;
 }
@@ -172,9 +172,7 @@ describe('a worker that dies', () => {
 
   test('as it starts is not started again and again', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'stlm-births-'));
-    const workerUrl = new URL('engine-stillborn-worker.mjs', import.meta.url);
-    workerUrl.searchParams.set('births', join(folder, 'births'));
-    const pool = await openPool({ workerUrl });
+    const pool = await openPool({ workerUrl: new URL('engine-stillborn-worker.mjs', import.meta.url), preparedFolder: folder });
     await expect(pool.load(place())).rejects.toThrow(WorkerCrashedError);
     await sleep(300);
     expect(await readFile(join(folder, 'births'), 'utf8')).toBe('.');

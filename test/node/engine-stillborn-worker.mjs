@@ -1,5 +1,7 @@
-/** A build that is broken: the thread dies as it starts, and leaves a mark in the file that its address names. */
+/** A build that is broken: the thread dies as it starts, and leaves a mark in the folder it was given. */
 import { appendFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { workerData } from 'node:worker_threads';
 
-appendFileSync(new URL(import.meta.url).searchParams.get('births'), '.');
+appendFileSync(join(workerData.preparedFolder, 'births'), '.');
 throw new Error('this build is broken');
