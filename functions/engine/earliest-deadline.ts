@@ -5,6 +5,8 @@
  * @module
  */
 
+import { setImmediate as nextTurn } from 'node:timers/promises';
+
 export interface Job {
   /** Infinity: whenever nothing else is waiting. */
   readonly deadlineMs: number;
@@ -29,6 +31,8 @@ export class EarliestDeadlineFirst {
 
   async #drain(): Promise<void> {
     this.#running = true;
+    // Messages that arrived together are all weighed before the first run.
+    await nextTurn();
     for (let job = this.#earliest(); job !== undefined; job = this.#earliest()) {
       const more = await job.run();
       if (this.#jobs.delete(job) && more) this.#jobs.add(job);

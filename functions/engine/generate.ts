@@ -92,7 +92,7 @@ export class Generation {
     const patches = Math.min(unread, CHUNK_PATCHES);
     const decodes = patches === unread;
     const startMs = nowMs();
-    if (startMs + pace.estimateMs(patches, decodes) > this.#options.deadlineAtMs) return this.#finish('deadline', []);
+    if (this.#isTooLate(startMs, unread)) return this.#finish('deadline', []);
 
     this.#cache.reserve(past + patches);
     if (decodes) this.#noise.prepare(this.#forced);
@@ -106,6 +106,17 @@ export class Generation {
     else this.#decodeMs += ranMs;
     if (this.#outcome !== undefined || !decodes) return new Uint8Array();
     return this.#take(toks?.data as Int32Array);
+  }
+
+  /** Whether reading `unread` patches and decoding the next would outlast the deadline. */
+  #isTooLate(startMs: number, unread: number): boolean {
+    const { pace } = this.#parts;
+    const { deadlineAtMs } = this.#options;
+    if (this.#decodedPatches > 0) return startMs + pace.cautiousMs(unread) > deadlineAtMs;
+    // With nothing to show yet, an even chance is worth taking.
+    const isTooLate = startMs + pace.likelyMs(unread) > deadlineAtMs;
+    if (isTooLate && startMs < deadlineAtMs) pace.doubt();
+    return isTooLate;
   }
 
   /** Turns a decoded patch, int32 [turns] padded after its end, into text. */
@@ -124,8 +135,7 @@ export class Generation {
       if (this.#scanner.push(id, released)) return this.#finish('stop', released);
       if (this.#generatedBytes === this.#options.maxBytes) return this.#finish('length', released);
     }
-    const { pace, nowMs } = this.#parts;
-    if (nowMs() + pace.estimateMs(1, true) > this.#options.deadlineAtMs) return this.#finish('deadline', released);
+    if (this.#isTooLate(this.#parts.nowMs(), 1)) return this.#finish('deadline', released);
     return this.#release(released);
   }
 

@@ -54,8 +54,8 @@ export async function openSession(model: ModelFile, { threads, preparedFolder }:
     interOpNumThreads: 1,
     executionMode: 'sequential',
     graphOptimizationLevel: 'all',
-    // Errors only: they are thrown as well.
-    logSeverityLevel: 3,
+    // Errors are thrown: the runtime need not print them as well.
+    logSeverityLevel: 4,
   };
   if (preparedFolder === undefined) return new OrtSession(await ort.InferenceSession.create(model.path, fromOnnx));
 

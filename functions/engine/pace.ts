@@ -4,30 +4,34 @@
  * @module
  */
 
-/** Weight of the newest observation: about the last ten runs count. */
-const NEWEST = 0.2;
+const RECENT = 16;
+const MEDIAN = RECENT >> 1;
+/** Of the recent runs, the two slowest are taken for accidents (a scheduler's hiccup, a neighbour) and forgiven. */
+const FORGIVEN = 2;
+/** Shorter prefills measure the run's fixed cost rather than a patch's. */
+const MEASURABLE_PATCHES = 16;
 
-/** Exponentially weighted mean and mean absolute deviation, as TCP estimates its round trips (RFC 6298). */
-class RunningMs {
-  #mean: number;
-  #deviation: number;
+/** The last runs' times. Ranks, not a mean: one run in a thousand takes fifty times as long, and says nothing about the next. */
+class RecentMs {
+  readonly #runs: Float64Array;
+  #next = 0;
 
   constructor(firstGuessMs: number) {
-    this.#mean = firstGuessMs;
-    this.#deviation = firstGuessMs / 4;
+    this.#runs = new Float64Array(RECENT).fill(firstGuessMs);
   }
 
-  get mean(): number {
-    return this.#mean;
-  }
-
-  get upper(): number {
-    return this.#mean + 2 * this.#deviation;
+  /** `rank` 0 is the slowest. */
+  slowest(rank: number): number {
+    return this.#runs.toSorted()[RECENT - 1 - rank] as number;
   }
 
   observe(ms: number): void {
-    this.#deviation += NEWEST * (Math.abs(ms - this.#mean) - this.#deviation);
-    this.#mean += NEWEST * (ms - this.#mean);
+    this.#runs[this.#next] = ms;
+    this.#next = (this.#next + 1) % RECENT;
+  }
+
+  halve(): void {
+    for (let index = 0; index < RECENT; index += 1) this.#runs[index]! /= 2;
   }
 }
 
@@ -36,24 +40,41 @@ export interface PaceSeed {
   readonly decodePatchMs: number;
 }
 
-/** A run reads `patches` and, if it `decodes`, writes one more. Reading one patch is part of what decoding the next costs. */
 export class Pace {
-  readonly #prefillPatch: RunningMs;
-  readonly #decodePatch: RunningMs;
+  readonly #prefillPatch: RecentMs;
+  readonly #decodePatch: RecentMs;
 
   constructor(seed: PaceSeed) {
-    this.#prefillPatch = new RunningMs(seed.prefillPatchMs);
-    this.#decodePatch = new RunningMs(seed.decodePatchMs);
+    this.#prefillPatch = new RecentMs(seed.prefillPatchMs);
+    this.#decodePatch = new RecentMs(seed.decodePatchMs);
   }
 
-  /** Cautious: the mean and two deviations, since a text must not outlast its deadline. */
-  estimateMs(patches: number, decodes: boolean): number {
-    return decodes ? this.#decodePatch.upper + (patches - 1) * this.#prefillPatch.upper : patches * this.#prefillPatch.upper;
+  /** What reading `patches` and writing the next takes as often as not. */
+  likelyMs(patches: number): number {
+    return this.#estimate(patches, MEDIAN);
   }
 
+  /** What it hardly ever exceeds. */
+  cautiousMs(patches: number): number {
+    return this.#estimate(patches, FORGIVEN);
+  }
+
+  /** A run has read `patches` and, if it `decodes`, written one more. */
   observe(patches: number, decodes: boolean, ms: number): void {
-    if (!decodes) this.#prefillPatch.observe(ms / patches);
-    else if (patches === 1) this.#decodePatch.observe(ms);
-    else this.#prefillPatch.observe(Math.max(0, ms - this.#decodePatch.mean) / (patches - 1));
+    if (decodes && patches === 1) this.#decodePatch.observe(ms);
+    if (patches < MEASURABLE_PATCHES) return;
+    const decodeMs = decodes ? this.#decodePatch.slowest(MEDIAN) : 0;
+    this.#prefillPatch.observe(Math.max(0, ms - decodeMs) / patches);
+  }
+
+  /** A text was not begun because of the estimate. Were it wrong, no run would ever correct it: so it must yield by itself. */
+  doubt(): void {
+    this.#prefillPatch.halve();
+    this.#decodePatch.halve();
+  }
+
+  /** Decoding a patch includes reading the one before it. */
+  #estimate(patches: number, rank: number): number {
+    return (patches - 1) * this.#prefillPatch.slowest(rank) + this.#decodePatch.slowest(rank);
   }
 }

@@ -27,9 +27,13 @@ export interface GenerateOptions {
 export type StopCause = 'eod' | 'stop' | 'length' | 'deadline' | 'cancelled';
 
 export interface GenerateTimings {
+  /** All that is not one of the next three: waiting for the worker, for other generations' runs between its own, for messages. */
   readonly queueMs: number;
+  /** Until the tier was warm on its worker; about 0 if it was. */
   readonly loadMs: number;
+  /** Its own runs until the first patch of text: the last of them reads the end of the prompt and decodes. */
   readonly prefillMs: number;
+  /** Its own later runs, one for each further patch; a window that slides adds the re-reading of what was kept. */
   readonly decodeMs: number;
   /** From the call to the first byte; equals the whole time when no byte came. */
   readonly firstByteMs: number;
@@ -37,7 +41,9 @@ export interface GenerateTimings {
 
 export interface GenerateResult {
   readonly stopCause: StopCause;
+  /** Complete patches of [begin of document, ...prompt]: what prefill read. 0 if the tier never became warm. */
   readonly promptPatches: number;
+  /** Bytes yielded. */
   readonly completionBytes: number;
   readonly decodedPatches: number;
   /** The oldest part of the text no longer fitted the context and was forgotten. */
@@ -52,13 +58,6 @@ export interface TierStatus {
   readonly state: TierState;
   readonly reason?: string;
   readonly loadMs?: number;
-}
-
-export interface WorkerLoad {
-  readonly worker: number;
-  /** Generations in the worker's earliest-deadline-first queue. */
-  readonly active: number;
-  readonly warmTiers: readonly string[];
 }
 
 export interface Placement {

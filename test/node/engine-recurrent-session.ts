@@ -9,6 +9,10 @@ export class RecurrentSession implements Session {
   static readonly shape = { trunk: { layers: 2, kvHeads: 2, headDim: 1 }, contextPatches: 64 };
   /** Patches read and whether a patch was decoded, run by run. */
   readonly runs: { patches: number; past: number; decodes: boolean }[] = [];
+  /** Every id it has yielded. */
+  readonly decoded: number[] = [];
+  /** A greedy text never ends by itself, and a sampled one hardly, unless this is raised. */
+  endLogit = 0.5;
   /** Called within each run. */
   onRun: () => void = () => {};
 
@@ -38,6 +42,7 @@ export class RecurrentSession implements Session {
     const all: Record<string, Tensor> = { newkv: this.tensor('float32', newkv, [1, patches, 8]) };
     if (decodes) {
       const toks = Int32Array.from(this.#decode(state, ids, (patches + 1) * PATCH_CAP, input(feeds, 'noise').data as Float32Array));
+      this.decoded.push(...toks);
       all['toks'] = this.tensor('int32', toks, [toks.length, 1]);
     }
     return Object.fromEntries(outputs.map((name) => [name, all[name] as Tensor]));
@@ -64,7 +69,7 @@ export class RecurrentSession implements Session {
       let best = 0;
       let bestScore = -Infinity;
       for (let id = 0; id < VOCABULARY; id += 1) {
-        const score = logit(inner, id) + (noise[turn * VOCABULARY + id] as number);
+        const score = logit(inner, id, this.endLogit) + (noise[turn * VOCABULARY + id] as number);
         if (score > bestScore) [best, bestScore] = [id, score];
       }
       yield best;
@@ -78,9 +83,9 @@ export class RecurrentSession implements Session {
 const SLOT = 1 << 20;
 const LETTERS = 'abcdefghijklm nop. \n';
 
-/** Prefers a few letters and separators; a sampled text may end, a greedy one never does; specials that are not banned would win. */
-function logit(state: number, id: number): number {
-  if (id === SPECIAL.eod || id === SPECIAL.end_of_turn) return 0.5;
+/** Prefers a few letters and separators; specials that are not banned would win. */
+function logit(state: number, id: number, endLogit: number): number {
+  if (id === SPECIAL.eod || id === SPECIAL.end_of_turn) return endLogit;
   const preferred = id < 128 && LETTERS.includes(String.fromCharCode(id));
   return (id >= 256 ? 9 : preferred ? 4 : 0) + (mix(state, id) / SLOT) * 4;
 }

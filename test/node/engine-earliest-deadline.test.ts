@@ -1,0 +1,84 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, test } from 'vitest';
+import { EarliestDeadlineFirst, type Job } from '../../functions/engine/earliest-deadline.js';
+
+/** A job of some runs that writes its name at each. */
+function job(name: string, deadlineMs: number, runs: number, log: string[], during: (run: number) => void = () => {}): Job & { deadlineMs: number } {
+  let run = 0;
+  return {
+    deadlineMs,
+    run: async () => {
+      log.push(name);
+      during(run);
+      run += 1;
+      return run < runs;
+    },
+  };
+}
+
+/** The jobs wait for nothing, so a turn of the event loop later all are done. */
+const drained = () => sleep(1);
+
+describe('earliest deadline first', () => {
+  test('a tighter job that comes later takes the next run', async () => {
+    const log: string[] = [];
+    const queue = new EarliestDeadlineFirst();
+    const tight = job('tight', 10, 2, log);
+    queue.add(job('wide', 100, 4, log, (run) => { if (run === 1) queue.add(tight); }));
+    await drained();
+    expect(log.join(' ')).toBe('wide wide tight tight wide wide');
+  });
+
+  test('equal deadlines take turns', async () => {
+    const log: string[] = [];
+    const queue = new EarliestDeadlineFirst();
+    queue.add(job('a', Infinity, 3, log, (run) => {
+      if (run === 0) for (const name of ['b', 'c']) queue.add(job(name, Infinity, 2, log));
+    }));
+    await drained();
+    expect(log.join('')).toBe('abcabca');
+  });
+
+  test('of two jobs that come together the tighter runs first', async () => {
+    const log: string[] = [];
+    const queue = new EarliestDeadlineFirst();
+    queue.add(job('wide', 100, 1, log));
+    queue.add(job('tight', 10, 1, log));
+    await drained();
+    expect(log).toEqual(['tight', 'wide']);
+  });
+
+  test('a job removed before or within a run does not run again', async () => {
+    const log: string[] = [];
+    const queue = new EarliestDeadlineFirst();
+    const later = job('later', 20, 3, log);
+    const first: Job = job('first', 10, 3, log, () => {
+      queue.remove(first);
+      queue.remove(later);
+    });
+    queue.add(first);
+    queue.add(later);
+    await drained();
+    expect(log).toEqual(['first']);
+  });
+
+  test('a deadline that moves forward counts at the next run', async () => {
+    const log: string[] = [];
+    const queue = new EarliestDeadlineFirst();
+    const load = job('load', Infinity, 1, log);
+    queue.add(job('text', 100, 3, log, (run) => { if (run === 0) load.deadlineMs = 50; }));
+    queue.add(load);
+    await drained();
+    expect(log.join(' ')).toBe('text load text text');
+  });
+
+  test('goes on after it has been idle', async () => {
+    const log: string[] = [];
+    const queue = new EarliestDeadlineFirst();
+    queue.add(job('one', 1, 1, log));
+    await drained();
+    queue.add(job('two', 1, 1, log));
+    await drained();
+    expect(log).toEqual(['one', 'two']);
+  });
+});

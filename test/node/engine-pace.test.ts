@@ -1,0 +1,49 @@
+import { describe, expect, test } from 'vitest';
+import { Pace } from '../../functions/engine/pace.js';
+
+const seeded = () => new Pace({ prefillPatchMs: 0.5, decodePatchMs: 2 });
+
+function observeDecodes(pace: Pace, ...ms: number[]): void {
+  for (const each of ms) pace.observe(1, true, each);
+}
+
+describe('the pace of a tier', () => {
+  test('is what its manifest says until it has been measured', () => {
+    expect(seeded().likelyMs(1)).toBe(2);
+    expect(seeded().cautiousMs(11)).toBe(2 + 10 * 0.5);
+  });
+
+  test('follows a machine that becomes slower, and one that recovers', () => {
+    const pace = seeded();
+    observeDecodes(pace, ...Array<number>(16).fill(8));
+    expect([pace.likelyMs(1), pace.cautiousMs(1)]).toEqual([8, 8]);
+    observeDecodes(pace, ...Array<number>(16).fill(1));
+    expect([pace.likelyMs(1), pace.cautiousMs(1)]).toEqual([1, 1]);
+  });
+
+  test('forgives two accidents, and is cautious of the third', () => {
+    const pace = seeded();
+    observeDecodes(pace, 90, 70);
+    expect(pace.cautiousMs(1)).toBe(2);
+    observeDecodes(pace, 50);
+    expect(pace.cautiousMs(1)).toBe(50);
+    expect(pace.likelyMs(1)).toBe(2);
+  });
+
+  test('learns the cost of a prompt from long chunks only, whether or not they decode', () => {
+    const pace = seeded();
+    for (let run = 0; run < 16; run += 1) pace.observe(2, true, 400);
+    expect(pace.likelyMs(101)).toBe(2 + 100 * 0.5);
+    for (let run = 0; run < 16; run += 1) pace.observe(64, false, 64);
+    expect(pace.likelyMs(101)).toBe(2 + 100);
+    for (let run = 0; run < 16; run += 1) pace.observe(50, true, 2 + 100);
+    expect(pace.likelyMs(101)).toBe(2 + 200);
+  });
+
+  test('yields when it is doubted, so that a wrong estimate cannot stop all runs for good', () => {
+    const pace = seeded();
+    observeDecodes(pace, ...Array<number>(16).fill(1000));
+    for (let doubts = 0; doubts < 10; doubts += 1) pace.doubt();
+    expect(pace.likelyMs(1)).toBeLessThan(1);
+  });
+});
