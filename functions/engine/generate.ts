@@ -14,12 +14,11 @@ import { StopScanner } from './stop.js';
 import type { GenerateOptions, GenerateResult, StopCause } from './types.js';
 import { PatchWindow } from './window.js';
 
-/** Most patches one run reads: bounds how long a long prompt can keep a shorter request waiting. */
-const CHUNK_PATCHES = 64;
-
 export interface ModelShape {
   readonly trunk: TrunkShape;
   readonly contextPatches: number;
+  /** Most patches one run reads. */
+  readonly chunkPatches: number;
 }
 
 export interface GenerationParts {
@@ -86,10 +85,10 @@ export class Generation {
       this.#window.slide();
       this.#cache.clear();
     }
-    const { session, pace, nowMs } = this.#parts;
+    const { session, shape, pace, nowMs } = this.#parts;
     const past = this.#cache.patches;
     const unread = this.#window.patches - past;
-    const patches = Math.min(unread, CHUNK_PATCHES);
+    const patches = Math.min(unread, shape.chunkPatches);
     const decodes = patches === unread;
     const startMs = nowMs();
     if (this.#isTooLate(startMs, unread)) return this.#finish('deadline', []);

@@ -7,6 +7,7 @@ import { randomInt } from 'node:crypto';
 import { ArtifactCorruptError, ArtifactUnavailableError } from '../registry/errors.js';
 import type { LocalModel, Registry } from '../registry/registry.js';
 import type { Manifest } from '../schema/manifest.js';
+import { chunkPatches } from './chunk.js';
 import { EngineClosedError, TierQuarantinedError, TierUnavailableError } from './errors.js';
 import type { GenerationOutcome } from './generate.js';
 import type { TierModel } from './messages.js';
@@ -174,7 +175,8 @@ export class WorkerPool implements Engine {
 
 function tierModel({ manifest, path, sha256 }: LocalModel): TierModel {
   const { id, trunk, context, latencySeed } = manifest;
-  return { tier: id, file: { path, sha256 }, shape: { trunk, contextPatches: context.patches }, pace: latencySeed };
+  const shape = { trunk, contextPatches: context.patches, chunkPatches: chunkPatches(trunk) };
+  return { tier: id, file: { path, sha256 }, shape, pace: latencySeed };
 }
 
 /** What is neither load nor the generation's own runs is waiting: for the worker, for other generations' runs, for messages. */

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { chunkPatches } from '../../functions/engine/chunk.js';
 import { ModelFileCache } from '../../functions/registry/fetch.js';
 import { FolderStore } from '../../functions/registry/folder-store.js';
 import { defaultFile, parseManifest } from '../../functions/registry/manifest.js';
@@ -14,7 +15,7 @@ export async function tinyModel() {
   const folder = join(MODELS, TINY);
   const manifest = await parseManifest(TINY, readFileSync(join(folder, 'manifest.json'), 'utf8'));
   const { name, sha256 } = defaultFile(manifest);
-  const shape = { trunk: manifest.trunk, contextPatches: manifest.context.patches };
+  const shape = { trunk: manifest.trunk, contextPatches: manifest.context.patches, chunkPatches: chunkPatches(manifest.trunk) };
   return { manifest, shape, file: { path: join(folder, name), sha256 } };
 }
 

@@ -6,7 +6,7 @@ import type { Feeds, Session, Tensor } from '../../functions/engine/session.js';
  * on every patch before it, so a row written to the wrong slot, read twice or forgotten changes the text that follows.
  */
 export class RecurrentSession implements Session {
-  static readonly shape = { trunk: { layers: 2, kvHeads: 2, headDim: 1 }, contextPatches: 64 };
+  static readonly shape = { trunk: { layers: 2, kvHeads: 2, headDim: 1 }, contextPatches: 64, chunkPatches: 64 };
   /** Patches read and whether a patch was decoded, run by run. */
   readonly runs: { patches: number; past: number; decodes: boolean }[] = [];
   /** Every id it has yielded. */
