@@ -1,0 +1,40 @@
+#!/usr/bin/env node
+/** `npm run bench -- decode` and `npm run bench -- router`. */
+import { availableParallelism } from 'node:os';
+import { Command, InvalidArgumentError } from 'commander';
+import { benchDecode } from './decode.js';
+
+const program = new Command('bench').description('Measures STLM: decoding beside its peers, and the router under load.').showHelpAfterError();
+
+program
+  .command('decode')
+  .description('Each tier beside llama.cpp and transformers.js with random weights at the same number of parameters.')
+  .option('--artifacts <folder>', 'where the tiers are', 'model-core/artifacts')
+  .option('--tiers <ids>', 'only these, separated by commas', list)
+  .option('--threads <counts>', 'thread counts to try, separated by commas', counts, availableParallelism() > 1 ? [1, 2] : [1])
+  .option('--repeats <count>', 'interleaved rounds, of which the median is reported', count, 5)
+  .option('--bytes <count>', 'bytes of text decoded in each round', count, 1_024)
+  .option('--folder <folder>', 'where the random models are written and kept', '.bench')
+  .option('--json <file>', 'also write the figures to this file')
+  .action(({ artifacts, tiers, threads, repeats, bytes, folder, json }) =>
+    benchDecode({ artifacts, tiers, threads, repeats, decodeBytes: bytes, folder, json }),
+  );
+
+await program.parseAsync().catch((error: unknown) => {
+  console.error(error instanceof Error ? error.message : error);
+  process.exitCode = 1;
+});
+
+function list(text: string): string[] {
+  return text.split(',').map((item) => item.trim());
+}
+
+function count(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('expected a whole number above 0');
+  return value;
+}
+
+function counts(text: string): number[] {
+  return list(text).map(count);
+}

@@ -1,0 +1,58 @@
+/**
+ * A system under test runs in a process of its own, so that its cold load and its memory are its alone: it gets a task as JSON in its
+ * first argument and answers with a measurement as JSON on its last line.
+ */
+import type { LlamaShape } from '../llama-shape.js';
+
+/** The same amount of text for every system; a BPE token stands for this many bytes. */
+export const BYTES_PER_TOKEN = 4;
+export const PROMPT_BYTES = 300;
+
+export interface Task {
+  readonly threads: number;
+  /** Bytes of text to decode for the throughput figure. */
+  readonly decodeBytes: number;
+}
+
+export interface StlmTask extends Task {
+  readonly artifacts: string;
+  readonly tier: string;
+  readonly preparedFolder: string;
+}
+
+export interface LlamaCppTask extends Task {
+  readonly model: string;
+  readonly flashAttention: boolean;
+}
+
+export interface TransformersTask extends Task {
+  /** A folder of model folders, and the one to load. */
+  readonly models: string;
+  readonly name: string;
+  readonly shape: LlamaShape;
+}
+
+export interface Measurement {
+  /** From a model file to a model that is ready, the runtime itself already imported. */
+  readonly coldLoadMs: number;
+  /** From a prompt of 300 bytes to the first text, warm. */
+  readonly firstByteMs: number;
+  /** Of text after the first, at the end of the prompt, one stream. */
+  readonly bytesPerSecond: number;
+  /** Resident set of the whole process after decoding. */
+  readonly residentMiB: number;
+}
+
+/** Times the first text of so many prompts; the median is reported. */
+export const FIRST_BYTE_PROBES = 5;
+
+export async function answer<T extends Task>(measure: (task: T) => Promise<Measurement>): Promise<void> {
+  const measurement = await measure(JSON.parse(process.argv[2] ?? '{}') as T);
+  console.log(JSON.stringify(measurement));
+  // Native thread pools of the peers would keep the process alive.
+  process.exit(0);
+}
+
+export function residentMiB(): number {
+  return process.memoryUsage.rss() / 2 ** 20;
+}
