@@ -177,7 +177,8 @@ class Exporter:
         """The byte loop: start [R, local_width], pairs context int64 [R], boundary state int64 [R] -> `toks`, `lp`."""
         c, g = self.config, self.g
         rows = g.op("Shape", "sel")
-        no_place = g.op("Expand", g.constant(np.zeros((1, c.local_width), np.float32)), g.op("Concat", rows, g.integers(c.local_width), axis=0))
+        zero = g.constant(np.zeros((1, c.local_width), np.float32))
+        no_place = g.op("Expand", zero, g.op("Concat", rows, g.integers(c.local_width), axis=0))
         no_key = g.op("Expand", g.integers(0), rows)
         filtered = g.op("Greater", g.op("ReduceMax", "nucleus", keepdims=0), g.scalar(0, np.float32))
         body = self.loop_body(start, context, filtered)
@@ -210,7 +211,8 @@ class Exporter:
         key = b.op("Add", "key", b.op("Gather", self.keys(self.model.words_key.numpy()), at))
         going = b.op("Less", b.op("ReduceMin", boundary, keepdims=0), self.g.scalar(2, np.int64))
         b.add("Cast", [shown], ["token"], to=onnx.TensorProto.INT32)
-        for source, target in ((going, "going_on"), (place, "place_next"), (key, "key_next"), (boundary, "boundary_next"), (logits, "logits")):
+        results = {"going_on": going, "place_next": place, "key_next": key, "boundary_next": boundary, "logits": logits}
+        for target, source in results.items():
             b.add("Identity", [source], [target])
         width: Shape = ["R", c.local_width]
         return b.body(

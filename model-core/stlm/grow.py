@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from stlm import checkpoint
-from stlm.model import ModelConfig, PatchLM, Table, TrunkBlock
+from stlm.model import LocalBlock, ModelConfig, PatchLM, Table, TrunkBlock
 from stlm.tiers import TIERS
 
 GROWING = ("width", "layers", "heads", "mlp", "local_width", "local_mlp", "words_rows", "pairs_rows")
@@ -80,7 +80,9 @@ def grow(parent: PatchLM, config: ModelConfig, seed: int = 0) -> PatchLM:
     # A tier is deepened by putting new blocks evenly between the old ones.
     homes = [round((i + 1) * config.layers / old.layers) - 1 for i in range(old.layers)]
     for home, block in zip(homes, parent.trunk, strict=True):
-        grow_block(block, model.trunk[home])  # type: ignore[arg-type]
+        home_block = model.trunk[home]
+        assert isinstance(block, TrunkBlock) and isinstance(home_block, TrunkBlock)
+        grow_block(block, home_block)
     lift = read_wider(parent.lift.weight.data, model.lift.weight.data, torch.arange(old.width))
     lift[old.width :] = 0
     model.lift.weight.data = lift
@@ -88,6 +90,7 @@ def grow(parent: PatchLM, config: ModelConfig, seed: int = 0) -> PatchLM:
     drop[old.local_width :] = 0
     model.drop.weight.data = drop
     for block, fresh in zip(parent.local, model.local, strict=True):
+        assert isinstance(block, LocalBlock) and isinstance(fresh, LocalBlock)
         fresh.up.weight.data = read_wider(block.up.weight.data, fresh.up.weight.data, torch.arange(old.local_mlp))
         fresh.down.weight.data = write_wider(block.down.weight.data, fresh.down.weight.data, torch.arange(old.local_mlp))
     model.head.weight.data = read_wider(parent.head.weight.data, model.head.weight.data, torch.arange(config.vocabulary))

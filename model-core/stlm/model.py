@@ -261,6 +261,7 @@ class PatchLM(nn.Module):
             z = z[known]
         for block in self.local:
             if mask is not None:
+                assert isinstance(block, LocalBlock)
                 z = z + block.attend(z, mask)
             z = block(z)
         if mask is not None:

@@ -22,7 +22,8 @@ from stlm.quantize_weights import Precision
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", type=Path, help="checkpoint.pt of a run")
     parser.add_argument("output", type=Path, help="artifact folder to write, named after the tier")
-    parser.add_argument("--precision", action="append", choices=get_args(Precision), help="files to write; the first is the default (default: int4)")
+    kinds = get_args(Precision)
+    parser.add_argument("--precision", action="append", choices=kinds, help="files to write; the first is the default (default: int4)")
 
 
 def describe_graph(model: onnx.ModelProto) -> Graph:

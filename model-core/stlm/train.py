@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--head-lr", type=float, default=0.005, help="AdamW's learning rate of the head (default 0.005)")
     parser.add_argument("--weight-decay", type=float, default=0.0, help="cautious decay of the matrices (default 0)")
     parser.add_argument("--warmup-steps", type=int, default=40)
-    parser.add_argument("--warmdown", type=float, default=0.6, help="last fraction of the budget in which the rate falls to 5 %% (default 0.6)")
+    parser.add_argument("--warmdown", type=float, default=0.6, help="fraction of the budget over which the rate falls to 5 %% (default 0.6)")
     parser.add_argument("--int4-fraction", type=float, default=0.15, help="last fraction of the budget trained against int4 rounding")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--checkpoint-seconds", type=float, default=60, help="at most this much work is lost by a kill (default 60)")
@@ -127,19 +127,19 @@ class World:
 
 def batches(stream: RowStream, rows: int) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
     """Batches built one ahead in a thread, each with the stream's state after it, which is what a checkpoint keeps."""
-    ahead: Queue[tuple[np.ndarray, dict[str, Any]] | BaseException] = Queue(maxsize=2)
+    ahead: Queue[tuple[np.ndarray, dict[str, Any]] | Exception] = Queue(maxsize=2)
 
     def fill() -> None:
         try:
             while True:
                 ahead.put((stream.rows(rows), stream.state()))
-        except BaseException as error:  # handed to the training thread, which raises it
+        except Exception as error:  # noqa: BLE001 - handed to the training thread, which raises it
             ahead.put(error)
 
     threading.Thread(target=fill, daemon=True).start()
     while True:
         item = ahead.get()
-        if isinstance(item, BaseException):
+        if isinstance(item, Exception):
             raise item
         yield item
 

@@ -89,7 +89,7 @@ def test_the_mix_decides_the_shares(tmp_path: Path) -> None:
 
 def test_an_unknown_source_or_an_empty_mix_is_named(tmp_path: Path) -> None:
     write_corpus(tmp_path, {"a": documents(3)})
-    with pytest.raises(ValueError, match="mix names no source .*: tea"):
+    with pytest.raises(ValueError, match=r"mix names no source .*: tea"):
         RowStream(tmp_path, RULE, 8, 0, {"tea": 2.0})
     with pytest.raises(ValueError, match="no documents to train on"):
         RowStream(tmp_path, RULE, 8, 0, {"a": 0})

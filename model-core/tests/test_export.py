@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 
 import numpy as np
 import onnxruntime as ort
@@ -36,8 +35,8 @@ MODEL = random_model()
 
 
 @pytest.fixture(scope="module")
-def session() -> Iterator[ort.InferenceSession]:
-    yield ort.InferenceSession(build(MODEL, "fp32").SerializeToString(), providers=["CPUExecutionProvider"])
+def session() -> ort.InferenceSession:
+    return ort.InferenceSession(build(MODEL, "fp32").SerializeToString(), providers=["CPUExecutionProvider"])
 
 
 def feeds(rows: np.ndarray, before: np.ndarray, past: list[np.ndarray], length: int, **changes: np.ndarray) -> dict[str, np.ndarray]:
@@ -119,7 +118,7 @@ def torch_next_patch(model: PatchLM, rows: np.ndarray, prefix: np.ndarray, noise
         probe = row.copy()
         probe[0, len(out)] = 0
         with torch.no_grad():
-            logits, target = model(torch.from_numpy(np.concatenate([rows, probe])[None].astype(np.int64)))
+            logits, _ = model(torch.from_numpy(np.concatenate([rows, probe])[None].astype(np.int64)))
         out.append(int((logits[-1].numpy() + noise[len(out)]).argmax()))
 
 

@@ -50,7 +50,7 @@ def test_a_tier_has_the_parameters_of_its_name(tier: str, millions: int) -> None
 def test_no_byte_sees_a_later_one() -> None:
     model = trained_looking()
     rows = rows_of(TEXT)
-    logits, target = model(rows)
+    logits, _ = model(rows)
     changed = rows.clone()
     changed[0, -2, 1] = ord("Q")
     other, _ = model(changed)

@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-
 from patch_vectors import VECTORS, make_vectors
+
 from stlm.patch import PatchRule, document_ids
 
 RULE = PatchRule.load()

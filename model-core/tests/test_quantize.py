@@ -6,13 +6,13 @@ import argparse
 from pathlib import Path
 
 import pytest
+from test_data import documents, write_corpus
 
 from stlm import quantize, train
 from stlm.evaluate import evaluate, mean_of
 from stlm.manifest import load_manifest
 from stlm.quantize_weights import Precision
 from stlm.runtime import Runtime
-from test_data import documents, write_corpus
 
 
 @pytest.fixture(scope="module")
