@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--head-lr", type=float, default=0.005, help="AdamW's learning rate of the head (default 0.005)")
     parser.add_argument("--weight-decay", type=float, default=0.0, help="cautious decay of the matrices (default 0)")
     parser.add_argument("--warmup-steps", type=int, default=40)
-    parser.add_argument("--warmdown", type=float, default=0.6, help="fraction of the budget over which the rate falls to 5 %% (default 0.6)")
+    parser.add_argument("--warmdown", type=float, default=0.6, help="fraction of the budget over which rates fall to 5 %% (default 0.6)")
     parser.add_argument("--int4-fraction", type=float, default=0.15, help="last fraction of the budget trained against int4 rounding")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--checkpoint-seconds", type=float, default=60, help="at most this much work is lost by a kill (default 60)")
