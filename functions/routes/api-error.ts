@@ -65,6 +65,13 @@ export function unknownModel(model: string): ApiError {
   return new ApiError(404, 'model_not_found', `the model ${JSON.stringify(model)} does not exist; see GET /v1/models`, { param: 'model' });
 }
 
+/** How long a client should stay away from a server that is shutting down. */
+const DRAIN_RETRY_MS = 1_000;
+
+export function draining(): ApiError {
+  return new ApiError(503, 'draining', 'the server is shutting down', { retryAfterMs: DRAIN_RETRY_MS });
+}
+
 export function refused(refusal: Refusal): ApiError {
   switch (refusal.kind) {
     case 'infeasible': {

@@ -91,10 +91,11 @@ export function report({ plan, decision }: Admitted, { results, firstByteMs, act
   return {
     tier: decision.placement.tier,
     route_reason: decision.reason,
-    load_state: stages.loadMs > 0 ? 'cold' : 'warm',
+    load_state: decision.tiers.some(({ tier, warm }) => tier === decision.placement.tier && warm) ? 'warm' : 'cold',
     stop_cause: BY_SEVERITY.findLast((cause) => causes.has(cause))!,
     budget_ms: plan.budget.budgetMs,
     budget_source: plan.budget.source,
+    expected_ms: rounded(decision.expectedMs),
     predicted_ms: rounded(decision.predictedMs),
     actual_ms: rounded(actualMs),
     time_to_first_byte_ms: rounded(firstByteMs),

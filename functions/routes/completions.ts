@@ -8,7 +8,7 @@ import type { Context } from 'hono';
 import type { Flight } from '../drain.js';
 import { follow } from '../router/follow.js';
 import { completionChunkSchema, completionRequestSchema, completionSchema } from '../schema/completion.js';
-import { ApiError, fromIssues, refused } from './api-error.js';
+import { draining, fromIssues, refused } from './api-error.js';
 import { readJson } from './body.js';
 import { type ChoiceEvent, runChoices } from './choices.js';
 import { type Admitted, chunk, completion, promiseHeaders, report, timingHeaders, usageChunk } from './completion-answer.js';
@@ -18,9 +18,6 @@ import { asApiError } from './error-response.js';
 import { planCompletion } from './plan.js';
 import { sseBody, sseLine } from './sse.js';
 import { Tally } from './tally.js';
-
-/** How long a client should stay away from a server that is shutting down. */
-const DRAIN_RETRY_MS = 1_000;
 
 const route = createRoute({
   method: 'post',
@@ -47,7 +44,7 @@ interface Run {
 export function registerCompletions(app: App, deps: AppDeps): void {
   app.openAPIRegistry.registerPath(route);
   app.post(route.path, async function completions(c) {
-    if (deps.drain.draining) throw new ApiError(503, 'draining', 'the server is shutting down', { retryAfterMs: DRAIN_RETRY_MS });
+    if (deps.drain.draining) throw draining();
     const body = completionRequestSchema.safeParse(await readJson(c.req.raw));
     if (!body.success) throw fromIssues(body.error);
     const plan = planCompletion(body.data, arrivalOf(c), deps.engine.manifests, deps.budgetDefaults);
@@ -63,7 +60,7 @@ export function registerCompletions(app: App, deps: AppDeps): void {
 function start(deps: AppDeps, admitted: Admitted, c: Context<AppEnv>): Run {
   const { plan, decision } = admitted;
   const { deadlineAtMs, placement } = decision;
-  c.set('tier', placement.tier);
+  c.set('decision', decision);
   for (const [name, value] of Object.entries(promiseHeaders(admitted))) c.header(name, value);
   const flight = deps.drain.takeOff(c.req.raw.signal);
   const generations = plan.generations.map((options) =>

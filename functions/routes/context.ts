@@ -5,7 +5,7 @@ import type { Drain } from '../drain.js';
 import type { Engine } from '../engine/types.js';
 import type { Readiness } from '../readiness.js';
 import type { BudgetDefaults } from '../router/budget.js';
-import type { Router } from '../router/types.js';
+import type { Decision, Router } from '../router/types.js';
 import type { Arrival } from './plan.js';
 
 /** Structured fields first, as pino has it. Never a prompt or a completion among them. */
@@ -31,8 +31,8 @@ export interface AppEnv {
   Variables: {
     requestId: string;
     arrivalMs: number;
-    /** The tier that answered, for the log. */
-    tier?: string;
+    /** For the log. */
+    decision?: Decision;
   };
 }
 
@@ -46,5 +46,7 @@ export function arrivalOf(c: Context<AppEnv>): Arrival {
 export function logAnswer(c: Context<AppEnv>, { logger, nowMs }: Pick<AppDeps, 'logger' | 'nowMs'>): void {
   const status = c.req.raw.signal.aborted ? 499 : c.res.status;
   const ms = Math.round(nowMs() - c.var.arrivalMs);
-  logger.info({ requestId: c.var.requestId, method: c.req.method, path: c.req.path, status, ms, tier: c.var.tier }, 'answered');
+  const { requestId, decision } = c.var;
+  const routed = decision && { tier: decision.placement.tier, reason: decision.reason, predictedMs: Math.round(decision.predictedMs) };
+  logger.info({ requestId, method: c.req.method, path: c.req.path, status, ms, ...routed }, 'answered');
 }

@@ -1,20 +1,26 @@
 import type { Context } from 'hono';
-import { ArtifactCorruptError, ArtifactUnavailableError } from '../registry/errors.js';
+import { EngineClosedError, TierQuarantinedError, TierUnavailableError, WorkerCrashedError } from '../engine/errors.js';
 import { BudgetError } from '../router/budget.js';
 import type { Problem } from '../schema/error.js';
-import { ApiError, invalidField } from './api-error.js';
+import { ApiError, draining, invalidField } from './api-error.js';
 
 const PROBLEM = 'application/problem+json';
 /** A tier that failed to load is quarantined or tried again within this time. */
 const LOAD_RETRY_MS = 5_000;
+/** A worker is back, warm, in under a second. */
+const RESTART_MS = 1_000;
 
 /** What a client may know of any failure: its own mistakes in full, ours not at all. */
 export function asApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
   if (error instanceof BudgetError) return invalidField(error.field, error.message.replace(`${error.field}: `, ''));
-  if (error instanceof ArtifactCorruptError || error instanceof ArtifactUnavailableError) {
+  if (error instanceof TierQuarantinedError || error instanceof TierUnavailableError) {
     return new ApiError(503, 'tier_unavailable', 'the model cannot be loaded: see GET /readyz', { retryAfterMs: LOAD_RETRY_MS });
   }
+  if (error instanceof WorkerCrashedError) {
+    return new ApiError(503, 'worker_crashed', 'the worker that ran this request died; try again', { retryAfterMs: RESTART_MS });
+  }
+  if (error instanceof EngineClosedError) return draining();
   return new ApiError(500, 'internal_error', 'the server failed to answer; the log has the reason');
 }
 

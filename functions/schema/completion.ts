@@ -88,6 +88,7 @@ export const stlmReportSchema = z
     stop_cause: z.enum(['eod', 'stop', 'length', 'deadline', 'cancelled']).meta({ description: 'Of several choices, the most cutting.' }),
     budget_ms: z.number(),
     budget_source: z.string(),
+    expected_ms: z.number().meta({ description: 'Arrival to last byte as expected before the first run; half of all answers should take longer.' }),
     predicted_ms: z.number().meta({ description: 'p95 of arrival to last byte, predicted before the first run.' }),
     actual_ms: z.number().meta({ description: 'Arrival to last byte of text.' }),
     time_to_first_byte_ms: z.number(),

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { endless, ScriptedEngine } from './scripted-engine.js';
 import { listen, type TestServer } from './server.js';
 
@@ -26,24 +26,22 @@ describe('a client that leaves', () => {
   test.each([
     ['a stream', true],
     ['a whole answer', false],
-  ])('%s: its compute ends within 50 ms', async (_name, stream) => {
+  ])('%s: its compute ends', async (_name, stream) => {
     const socket = await send({ stream });
-    await vi.waitFor(() => expect(engine.calls).toHaveLength(1));
+    await expect.poll(() => engine.calls.length).toBe(1);
     if (stream) await once(socket, 'data');
     const { signal } = engine.calls[0]!;
     expect(signal.aborted).toBe(false);
     const aborted = once(signal, 'abort');
-    const leftAt = performance.now();
     socket.destroy();
     await aborted;
-    expect(performance.now() - leftAt).toBeLessThan(50);
-    await vi.waitFor(() => expect(engine.calls[0]!.ended).toBe(true));
-    await vi.waitFor(() => expect(server.log).toContainEqual(expect.objectContaining({ message: 'answered', status: 499 })));
+    await expect.poll(() => engine.calls[0]!.ended).toBe(true);
+    await expect.poll(() => server.log).toContainEqual(expect.objectContaining({ message: 'answered', status: 499 }));
   });
 
   test('leaves nothing in flight behind', async () => {
     const sockets = await Promise.all(Array.from({ length: 20 }, (_, index) => send({ stream: index % 2 === 0 })));
-    await vi.waitFor(() => expect(engine.calls).toHaveLength(20));
+    await expect.poll(() => engine.calls.length).toBe(20);
     for (const socket of sockets) socket.destroy();
     await server.drain.start();
     expect(engine.calls.every(({ ended }) => ended)).toBe(true);

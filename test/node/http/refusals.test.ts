@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { ArtifactCorruptError } from '../../../functions/registry/errors.js';
+import { TierQuarantinedError, WorkerCrashedError } from '../../../functions/engine/errors.js';
 import type { Refusal, Router } from '../../../functions/router/types.js';
 import { says, ScriptedEngine } from './scripted-engine.js';
 import { listen, type TestServer } from './server.js';
@@ -106,16 +106,20 @@ describe('errors', () => {
     }
   });
 
-  test('of an artifact that cannot be loaded are a 503, not a 500', async () => {
+  test.each([
+    [new TierQuarantinedError('stlm-small: wrong sha256'), 'tier_unavailable'],
+    [new WorkerCrashedError('exit 134'), 'worker_crashed'],
+  ])('of the engine that another try may mend are a 503: %s', async (failure, code) => {
     server = await listen(
       new ScriptedEngine(async function* fail() {
         yield* [];
-        throw new ArtifactCorruptError('stlm-small: wrong sha256');
+        throw failure;
       }),
     );
     const response = await server.post('/v1/completions', valid);
     expect(response.status).toBe(503);
-    expect(await response.json()).toMatchObject({ error: { code: 'tier_unavailable' } });
+    expect(response.headers.get('retry-after')).not.toBeNull();
+    expect(await response.json()).toMatchObject({ error: { code } });
   });
 });
 

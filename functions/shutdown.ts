@@ -1,0 +1,21 @@
+import { once } from 'node:events';
+import type { Server } from 'node:http';
+import type { Drain } from './drain.js';
+import type { Engine } from './engine/types.js';
+
+/** Container platforms kill 30 s after asking; the last of it is for handing over what was cut. */
+const GRACE_MS = 28_000;
+/** How long a client may take to read an answer that is ready. */
+const HANDOVER_MS = 1_000;
+
+/** Refuses new work, finishes what is in flight, cutting it short when it takes too long, and frees everything. */
+export async function shutDown(drain: Drain, server: Server, engine: Pick<Engine, 'close'>): Promise<void> {
+  const cut = setTimeout(() => drain.cut(), GRACE_MS);
+  await drain.start();
+  clearTimeout(cut);
+  const hangUp = setTimeout(() => server.closeAllConnections(), HANDOVER_MS);
+  server.close();
+  await once(server, 'close');
+  clearTimeout(hangUp);
+  await engine.close();
+}

@@ -1,0 +1,51 @@
+/** The server as a process: what it does when asked to stop, and when it cannot start. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { text } from 'node:stream/consumers';
+import { describe, expect, test } from 'vitest';
+import { startServer } from '../server-process.js';
+import { readChunks } from './http/sse.js';
+
+describe('a server asked to stop', () => {
+  test('finishes what is in flight, refuses new work and ends with 0', async () => {
+    const server = await startServer();
+    const complete = (fields: object) =>
+      fetch(`${server.url}/v1/completions`, {
+        method: 'POST',
+        body: JSON.stringify({ model: 'stlm-auto', prompt: 'Once', latency_budget_ms: 60_000, ...fields }),
+      });
+    // Four long texts at once: enough to be still at work when the signal comes.
+    const stream = await complete({ prompt: ['One', 'Two', 'Three', 'Four'], max_tokens: 1_000, stream: true, seed: 1 });
+    const ended = once(server.process, 'exit');
+    server.process.kill('SIGTERM');
+    await expect.poll(() => server.output.some((line) => line.includes('draining'))).toBe(true);
+
+    const refused = await complete({});
+    expect(refused.status).toBe(503);
+    expect(refused.headers.get('retry-after')).not.toBeNull();
+    await refused.text();
+
+    const chunks = await readChunks(stream);
+    expect(chunks.filter(({ choices }) => choices[0]!.finish_reason !== null)).toHaveLength(4);
+    expect(chunks.at(-1)!.stlm!.stop_cause).not.toBe('cancelled');
+    expect((await ended)[0]).toBe(0);
+  });
+
+  test('ends with 0 when nothing is in flight', async () => {
+    const server = await startServer();
+    expect(await server.stop()).toBe(0);
+  });
+});
+
+describe('a server that cannot start', () => {
+  test.each([
+    [{ PORT: 'http' }, 'PORT'],
+    [{ STLM_THREADS: '0' }, 'STLM_THREADS'],
+    [{ STLM_ARTIFACTS: 'no/such/folder' }, 'no/such/folder'],
+  ])('says why in one line and ends with 1: %j', async (environment, reason) => {
+    const server = spawn(process.execPath, ['dist/functions/entries/node.js'], { env: { ...process.env, ...environment }, stdio: ['ignore', 'pipe', 'pipe'] });
+    const [printed, [code]] = await Promise.all([text(server.stderr), once(server, 'exit')]);
+    expect(code).toBe(1);
+    expect(printed.trim().split('\n')).toEqual([expect.stringContaining(reason)]);
+  });
+});
