@@ -1,4 +1,5 @@
 /** What every tier on every worker would do with a request right now: predictions and ledgers brought together, nothing booked. */
+import { chunkPatches } from '../engine/chunk.js';
 import type { Manifest } from '../schema/manifest.js';
 import { backlogMs, crowds, wait, type WorkerLedger } from './admit.js';
 import type { Candidate, Placements, Reach } from './choose.js';
@@ -43,18 +44,16 @@ export interface Surroundings {
 const LEAST_SHARE = 0.5;
 /** Loads scatter with the page cache; the tail of a load over its expectation. */
 const LOAD_MARGIN = 1.25;
-/** Prefill runs in chunks of at most this many patches. */
-const CHUNK_PATCHES = 64;
 
 /** The tiers the request may use, ascending by size, each on every worker. */
 export function evaluate(request: RouteRequest, around: Surroundings): Placements<Evaluation>[] {
   return around.manifests
     .filter(({ id }) => request.tier === AUTO || request.tier === id)
-    .map(({ id }) => around.ledgers.map((_, worker) => evaluatePlacement(request, id, worker, around)))
+    .map((manifest) => around.ledgers.map((_, worker) => evaluatePlacement(request, manifest, worker, around)))
     .filter((placements): placements is [Evaluation, ...Evaluation[]] => placements.length > 0);
 }
 
-function evaluatePlacement(request: RouteRequest, tier: string, worker: number, around: Surroundings): Evaluation {
+function evaluatePlacement(request: RouteRequest, { id: tier, trunk }: Manifest, worker: number, around: Surroundings): Evaluation {
   const { nowMs, model, ledgers } = around;
   const ledger = ledgers[worker] as WorkerLedger;
   const placement = { tier, worker };
@@ -103,7 +102,7 @@ function evaluatePlacement(request: RouteRequest, tier: string, worker: number, 
     predictedFirstByteMs: elapsedMs + beforeMs + prefillMs * tail + extra.p95Ms,
     plannedBytes: compute.plannedBytes,
     workMs,
-    runMs: Math.max(compute.stepMs, compute.prefillMs * Math.min(1, CHUNK_PATCHES / request.promptPatches)),
+    runMs: Math.max(compute.stepMs, compute.prefillMs * Math.min(1, chunkPatches(trunk) / request.promptPatches)),
     promisedMs: now === 'fits' ? workMs : prefillMs + LEAST_SHARE * (textMs - prefillMs),
     cheapestMs: elapsedMs + prefillMs * tail + extra.p95Ms,
     excessMs: Math.max(0, elapsedMs + beforeMs + workMs * tail + extra.p95Ms - request.budgetMs),

@@ -3,6 +3,7 @@
  * load is routed in a moment and every run of a test is the same run. It implements the engine's contract, nothing of its workings.
  */
 import type { Engine, GenerateOptions, GenerateResult, Placement, StopCause, TierStatus } from '../../../functions/engine/types.js';
+import { chunkPatches } from '../../../functions/engine/chunk.js';
 import type { Manifest } from '../../../functions/schema/manifest.js';
 
 export interface VirtualTier {
@@ -11,6 +12,7 @@ export interface VirtualTier {
   readonly prefillPatchMs: number;
   readonly decodePatchMs: number;
   readonly bytesPerPatch: number;
+  readonly trunk: { readonly layers: number; readonly width: number };
 }
 
 export interface VirtualMachine {
@@ -49,8 +51,6 @@ interface VirtualEvent {
   readonly order: number;
   readonly run: () => void;
 }
-
-const CHUNK_PATCHES = 64;
 
 export class VirtualEngine implements Engine {
   readonly manifests: readonly Manifest[];
@@ -177,7 +177,7 @@ export class VirtualEngine implements Engine {
     if (this.#busy[worker]) return;
     const job = jobs.toSorted((a, b) => a.options.deadlineAtMs - b.options.deadlineAtMs || a.order - b.order)[0];
     if (job === undefined) return;
-    const chunk = Math.min(job.unreadPatches, CHUNK_PATCHES);
+    const chunk = Math.min(job.unreadPatches, chunkPatches(job.tier.trunk));
     const decodes = chunk === job.unreadPatches;
     const expectedMs = this.#slowness(worker) * ((chunk - (decodes ? 1 : 0)) * job.tier.prefillPatchMs + (decodes ? job.tier.decodePatchMs : 0));
     const cause = job.signal.aborted ? 'cancelled' : this.#nowMs + 1.1 * expectedMs > job.options.deadlineAtMs ? 'deadline' : undefined;
@@ -246,7 +246,7 @@ function virtualManifest(tier: VirtualTier, seedFactor: number): Manifest {
     patch: { ruleHash: '0'.repeat(64), cap: 12 },
     vocabulary: 272,
     context: { patches: 1024 },
-    trunk: { layers: 1, width: 64, kvHeads: 1, headDim: 64 },
+    trunk: { ...tier.trunk, kvHeads: 1, headDim: 64 },
     bytesPerPatch: tier.bytesPerPatch,
     files: [{ name: `${tier.id}.int4.onnx`, precision: 'int4', bytes: 1, sha256: '0'.repeat(64) }],
     defaultPrecision: 'int4',

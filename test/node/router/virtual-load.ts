@@ -6,9 +6,9 @@ import type { GenerateResult } from '../../../functions/engine/types.js';
 import { VirtualEngine, type VirtualMachine, type VirtualTier } from './virtual-engine.js';
 
 export const TIERS: readonly VirtualTier[] = [
-  { id: 'stlm-10m', loadMs: 60, prefillPatchMs: 0.2, decodePatchMs: 0.8, bytesPerPatch: 5.4 },
-  { id: 'stlm-50m', loadMs: 150, prefillPatchMs: 1, decodePatchMs: 3.5, bytesPerPatch: 5.4 },
-  { id: 'stlm-100m', loadMs: 250, prefillPatchMs: 2, decodePatchMs: 6, bytesPerPatch: 5.4 },
+  { id: 'stlm-10m', loadMs: 60, prefillPatchMs: 0.2, decodePatchMs: 0.8, bytesPerPatch: 5.4, trunk: { layers: 3, width: 384 } },
+  { id: 'stlm-50m', loadMs: 150, prefillPatchMs: 1, decodePatchMs: 3.5, bytesPerPatch: 5.4, trunk: { layers: 12, width: 576 } },
+  { id: 'stlm-100m', loadMs: 250, prefillPatchMs: 2, decodePatchMs: 6, bytesPerPatch: 5.4, trunk: { layers: 14, width: 768 } },
 ];
 
 /** Uniform in [0, 1), the same numbers for the same seed (mulberry32). */
