@@ -145,7 +145,16 @@ describe('a generation', () => {
     expect(slid).toEqual({ patches: 32, past: 0, decodes: true });
   });
 
-  test('after forgetting equals a fresh reading of what was kept', async () => {
+  test('after forgetting goes on as a fresh reading of the whole text does', async () => {
+    const long = await generate({ maxBytes: 600 });
+    const slide = long.session.runs.findIndex(({ past }, index) => index > 0 && past === 0);
+    const before = long.chunks.slice(0, slide).join('');
+    const fresh = await generate({ prompt: bytes(`the ${before}`), maxBytes: 100 });
+    expect(fresh.session.runs[0]).toEqual(long.session.runs[slide]);
+    expect(fresh.text).toBe(long.text.slice(before.length, before.length + 100));
+  });
+
+  test('of a prompt longer than the context knows the newer half only', async () => {
     const prompt = 'ab cd '.repeat(40);
     const long = await generate({ prompt: bytes('zz xx ' + prompt), maxBytes: 30 });
     const other = await generate({ prompt: bytes('yy qq ' + prompt), maxBytes: 30 });
@@ -169,15 +178,23 @@ describe('a generation', () => {
   });
 
   test('drops the part of a word that the deadline leaves no run to finish', async () => {
-    const session = new RecurrentSession();
-    let clock = 0;
-    session.onRun = () => { clock += 10; };
-    // 'q' only, after a word: every patch is cut by its cap, inside a word that begins in the first.
-    const logitBias = new Map([['q'.charCodeAt(0), 100]]);
-    const run = await finish(begin({ prompt: bytes('the  '), logitBias, deadlineAtMs: 9 }, session, () => clock, 0), session);
-    expect(run.outcome.stopCause).toBe('deadline');
-    expect(session.runs).toHaveLength(1);
-    expect(run.text).toBe('q'.repeat(11));
+    // Mostly one letter: words so long that the cap cuts many patches inside one.
+    const options = { maxBytes: 400, logitBias: new Map([['q'.charCodeAt(0), 5]]) };
+    const whole = await generate(options);
+    let cutWords = 0;
+    for (let runs = 1; runs <= 30; runs += 1) {
+      const session = new RecurrentSession();
+      let clock = 0;
+      session.onRun = () => { if (session.runs.length === runs) clock = 100; };
+      const run = await finish(begin({ ...options, deadlineAtMs: 50 }, session, () => clock), session);
+      const patches = whole.chunks.slice(0, runs);
+      const last = patches.pop()!;
+      const wholeWords = /[^]*[^a-z]/.exec(last)?.[0] ?? last;
+      if (wholeWords !== last) cutWords += 1;
+      expect(run.text).toBe(patches.join('') + wholeWords);
+      expect(run.outcome).toMatchObject({ stopCause: 'deadline', completionBytes: run.text.length });
+    }
+    expect(cutWords).toBeGreaterThan(2);
   });
 
   test('runs nothing when even the first run would be too late', async () => {
