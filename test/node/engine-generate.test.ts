@@ -194,7 +194,7 @@ describe('a generation', () => {
       expect(run.text).toBe(patches.join('') + wholeWords);
       expect(run.outcome).toMatchObject({ stopCause: 'deadline', completionBytes: run.text.length });
     }
-    expect(cutWords).toBeGreaterThan(2);
+    expect(cutWords).toBeGreaterThan(0);
   });
 
   test('runs nothing when even the first run would be too late', async () => {
