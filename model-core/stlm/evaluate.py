@@ -5,6 +5,7 @@ past; the first begins at [bod], each later one half a window further on and sco
 has at least half a window of context, or its document's whole past. Bits are loss / ln 2 over raw bytes: the bits of
 [eod] are left out, and so are specials in the byte count. With a byte limit, documents are taken in the held-out order,
 each up to its share of the limit but at least 8 KiB, so that long documents do not crowd out the others.
+A uint8 file rounds activations by a scale over the whole batch, so its figure can move a little with the batch.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ _RUN_PATCHES = 2048
 
 @dataclass(frozen=True)
 class Window:
-    """`rows` [n + 1, cap]: patches 1..n are predicted from those before them; `before` [cap] stands in front of row 0.
-    Scores of the first `skip` predictions belong to the window before this one."""
+    """`rows` [n + 1, cap]: patches 1..n can be predicted from those before them; `before` [cap] stands in front of row 0.
+    The first `skip` of them were scored by the window before this one and are only context here."""
 
     rows: np.ndarray
     before: np.ndarray
@@ -103,8 +104,8 @@ class Scorer:
         rows = np.full((len(batch), max(lengths), cap), runtime.pad, np.uint16)
         for i, window in enumerate(batch):
             rows[i, : lengths[i]] = window.rows[:-1]
-        targets = np.concatenate([window.rows[1:] for window in batch])
-        sel = np.concatenate([i * max(lengths) + np.arange(n) for i, n in enumerate(lengths)])
+        targets = np.concatenate([window.rows[1 + window.skip :] for window in batch])
+        sel = np.concatenate([i * max(lengths) + np.arange(w.skip, len(w.rows) - 1) for i, w in enumerate(batch)])
         row, place = np.nonzero(targets != runtime.pad)
         # A contiguous slice of the flat buffer, so that onnxruntime reads it without a copy.
         noise = self._noise.reshape(-1)[: cap * len(targets) * self._noise.shape[2]]
@@ -122,8 +123,7 @@ class Scorer:
         noise[place, row, targets[row, place]] = 0
         if not np.array_equal(decoded.toks[place, row], targets[row, place]):
             raise RuntimeError(f"{runtime.file['name']}: the graph did not follow the forced bytes")
-        counted = np.concatenate([np.arange(n) >= w.skip for n, w in zip(lengths, batch, strict=True)])
-        raw = counted[row] & (targets[row, place] < 256)
+        raw = targets[row, place] < 256
         return -float(decoded.lp[place, row][raw].sum(dtype=np.float64)) / math.log(2), int(raw.sum())
 
 
