@@ -1,5 +1,5 @@
 /** From a validated body to what the router and the engine are asked. */
-import { splitPrompt } from '../engine/patch.js';
+import { countPromptPatches } from '../engine/patch.js';
 import type { GenerateOptions } from '../engine/types.js';
 import { type Budget, type BudgetDefaults, parseBudget } from '../router/budget.js';
 import { AUTO, type RouteRequest } from '../router/types.js';
@@ -80,9 +80,9 @@ function samplingOf(body: CompletionRequest): Omit<GenerateOptions, 'prompt' | '
   };
 }
 
+/** Its complete patches, and the one in which the text will begin. */
 function patchesOf(prompt: Uint8Array): number {
-  const { patches, unfinished } = splitPrompt(prompt);
-  return patches + (unfinished.length > 0 ? 1 : 0);
+  return countPromptPatches(prompt) + 1;
 }
 
 function encode(text: string): Uint8Array {

@@ -6,6 +6,7 @@
  */
 import { z } from '@hono/zod-openapi';
 import { MAX_BUDGET_MS } from '../router/budget.js';
+import { bounded } from './bounded.js';
 import { notYet } from './not-yet.js';
 
 export const DEFAULT_MAX_BYTES = 64;
@@ -15,15 +16,21 @@ export const MAX_PROMPTS = 16;
 const MAX_STOPS = 4;
 
 const byte = z.int().min(0).max(255);
-const bytes = z.array(byte).meta({ description: 'Raw bytes, each 0-255.' });
+/** Longer than any context; a text, which costs less to read, may be as long as a body. */
+const MAX_PROMPT_NUMBERS = 65_536;
+const bytes = bounded(MAX_PROMPT_NUMBERS, z.array(byte)).meta({ description: 'Raw bytes, each 0-255.' });
+
+const severalPrompts = <T extends z.ZodType>(one: T) => bounded(MAX_PROMPTS, z.array(one).min(1).max(MAX_PROMPTS));
 
 const prompt = z
-  .union([z.string(), z.array(z.string()).min(1).max(MAX_PROMPTS), bytes, z.array(bytes).min(1).max(MAX_PROMPTS)], {
-    error: `expected a string, an array of bytes (0-255), or an array of 1 to ${MAX_PROMPTS} of either`,
+  .union([z.string(), bytes, severalPrompts(z.string()), severalPrompts(bytes)], {
+    error: `expected a string, an array of at most ${MAX_PROMPT_NUMBERS} bytes (0-255), or an array of 1 to ${MAX_PROMPTS} of either`,
   })
   .meta({ description: 'The text to continue. A string is read as UTF-8; several prompts give several choices.' });
 
 const stopText = z.string().min(1).max(256);
+
+const byteKey = z.string().regex(/^(?:\d|[1-9]\d|1\d\d|2[0-4]\d|25[0-5])$/, 'expected byte values 0-255 as keys');
 
 const budgetMs = z.number().positive().max(MAX_BUDGET_MS);
 
@@ -41,10 +48,9 @@ export const completionRequestSchema = z
     top_k: z.int().min(0).max(256).nullish().meta({ description: '0 is off.' }),
     seed: z.int().nullish().meta({ description: 'The same seed on the same tier gives the same text.' }),
     stop: z
-      .union([stopText, z.array(stopText).max(MAX_STOPS)], { error: `expected a string or up to ${MAX_STOPS} of them, 1 to 256 characters each` })
+      .union([stopText, bounded(MAX_STOPS, z.array(stopText).max(MAX_STOPS))], { error: `expected a string or up to ${MAX_STOPS} of them, 1 to 256 characters each` })
       .nullish(),
-    logit_bias: z
-      .record(z.string().regex(/^(?:\d|[1-9]\d|1\d\d|2[0-4]\d|25[0-5])$/, 'expected byte values 0-255 as keys'), z.number().min(-100).max(100))
+    logit_bias: bounded(256, z.record(byteKey, z.number().min(-100).max(100)))
       .nullish()
       .meta({ description: 'Byte value to the bias added to its logit.' }),
     stream: z.boolean().nullish(),

@@ -39,6 +39,16 @@ describe('a client that leaves', () => {
     await expect.poll(() => server.log).toContainEqual(expect.objectContaining({ message: 'answered', status: 499 }));
   });
 
+  test('while it is still sending is no failure of ours', async () => {
+    const socket = connect(Number(new URL(server.url).port), '127.0.0.1');
+    await once(socket, 'connect');
+    socket.write('POST /v1/completions HTTP/1.1\r\nhost: test\r\ncontent-length: 1000\r\n\r\n{"model":');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    socket.destroy();
+    await expect.poll(() => server.log).toContainEqual(expect.objectContaining({ message: 'answered', status: 499 }));
+    expect(server.log).not.toContainEqual(expect.objectContaining({ message: 'request failed' }));
+  });
+
   test('leaves nothing in flight behind', async () => {
     const sockets = await Promise.all(Array.from({ length: 20 }, (_, index) => send({ stream: index % 2 === 0 })));
     await expect.poll(() => engine.calls.length).toBe(20);
