@@ -8,6 +8,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { arch, cpus } from 'node:os';
 import { join } from 'node:path';
+import { removeAbandoned } from '../registry/abandoned.js';
 import { sha256OfFile } from '../registry/verify.js';
 
 export class PreparedModels {
@@ -36,7 +37,8 @@ export class PreparedModels {
   async make<T>(save: (path: string) => Promise<T>): Promise<T> {
     const prefix = await this.#prefix();
     await mkdir(this.#folder, { recursive: true });
-    const partial = join(this.#folder, `${randomUUID()}.part.ort`);
+    await removeAbandoned(this.#folder);
+    const partial = join(this.#folder, `${randomUUID()}.part`);
     try {
       const saved = await save(partial);
       await rename(partial, join(this.#folder, fileName(prefix, await sha256OfFile(partial))));

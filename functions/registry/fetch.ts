@@ -7,6 +7,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { removeAbandoned } from './abandoned.js';
 import { ArtifactUnavailableError, isArtifactError } from './errors.js';
 import { type ExpectedFile, verified, verifyFile } from './verify.js';
 
@@ -37,6 +38,7 @@ export class ModelFileCache {
     const partial = `${path}.${randomUUID()}.part`;
     try {
       await mkdir(this.#folder, { recursive: true });
+      await removeAbandoned(this.#folder);
       await writeDurably(partial, verified(download(), file));
       await rename(partial, path);
       await syncFolder(this.#folder);

@@ -9,6 +9,7 @@ import { PatchSplitter, SPECIAL } from '../../functions/engine/patch.js';
 import type { Feeds, Session, Tensor } from '../../functions/engine/session.js';
 import type { GenerateOptions } from '../../functions/engine/types.js';
 import { bytesOf, greedy, textOf, tinyModel } from './engine-models.js';
+import { sha256 } from './registry-artifact.js';
 
 const model = await tinyModel();
 const PROMPT = 'The city was built on the river, and ';
@@ -176,11 +177,11 @@ describe('a prepared model', () => {
 
   test('is made again when it was damaged', async () => {
     await generatePrepared();
-    const path = await onlyFile();
-    const intact = await readFile(path);
-    await truncate(path, 5000);
+    await truncate(await onlyFile(), 5000);
     expect(await generatePrepared()).toBe(await generate(PROMPT, { temperature: 1, topP: 0.9 }));
-    expect(await readFile(await onlyFile())).toEqual(intact);
+    const path = await onlyFile();
+    // Saving is not deterministic to the byte: a file is named by what it holds.
+    expect(path).toContain(sha256(await readFile(path)));
   });
 
   test('is done without where nothing can be written', async () => {

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, truncate, utimes, writeFile } from 'node:fs/promises';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -175,6 +175,16 @@ describe('artifacts over HTTP', () => {
     await expect(registry.model('stlm-10m')).rejects.toThrow(reason);
     expect(registry.quarantine.get('stlm-10m')).toMatch(reason);
     expect(await readdir(cacheFolder)).toEqual([]);
+  });
+
+  test('what a killed download left is removed, but not what may still be written', async () => {
+    const registry = await openHttp();
+    await mkdir(cacheFolder);
+    for (const name of ['old.part', 'young.part', 'old.onnx']) await writeFile(join(cacheFolder, name), 'x');
+    const past = new Date(Date.now() - 2 * 60 * 60 * 1000);
+    for (const name of ['old.part', 'old.onnx']) await utimes(join(cacheFolder, name), past, past);
+    await registry.model('stlm-10m');
+    expect((await readdir(cacheFolder)).toSorted()).toEqual([`${sha256(model)}.onnx`, 'old.onnx', 'young.part'].toSorted());
   });
 
   test('a tier the store does not have is quarantined, the others are served', async () => {
