@@ -53,7 +53,8 @@ export function splitPrompt(prompt: Uint8Array): PromptPatches {
   rows[0] = SPECIAL.bod;
   let row = 1;
   let patchStart = 0;
-  for (const [index, byte] of prompt.entries()) {
+  for (let index = 0; index < prompt.length; index += 1) {
+    const byte = prompt[index] as number;
     if (row < patches) rows[row * PATCH_CAP + index - patchStart] = byte;
     if (splitter.endsPatch(byte)) {
       row += 1;
