@@ -61,10 +61,11 @@ def test_cached_greedy_text_equals_uncached(generator: Generator, chunk: int, mo
 
 
 def test_full_window_goes_on_from_its_last_half(generator: Generator) -> None:
-    prompt = b"word " * (CONTEXT - 1)
+    prompt = b"One two three four five six seven eight nine ten eleven twelve many more words "
     rule = generator.runtime.rule
     stream = np.concatenate([[rule.specials["bod"]], np.frombuffer(prompt, np.uint8)]).astype(np.uint16)
     patches = generator.patches(prompt, Sampling())
+    assert len(rule.rows(stream)) == CONTEXT
     first = next_patch(generator, stream, rule.rows(stream), CONTEXT)
     assert next(patches).tolist() == first
     stream = np.concatenate([stream, first]).astype(np.uint16)

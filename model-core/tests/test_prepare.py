@@ -92,7 +92,11 @@ def test_endless_document_is_cut_at_a_line(tmp_path: Path) -> None:
     assert all(len(part) <= MAX_DOCUMENT_BYTES and part.endswith(b"x" * 99) for part in parts)
 
 
-def test_unreadable_files_are_reported_and_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unreadable_files_are_reported_and_skipped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Small reads, so that the truncated file gives documents before its damage shows.
+    monkeypatch.setattr("stlm.corpus._CHUNK_BYTES", 4096)
     corpus = tmp_path / "corpus"
     corpus.mkdir()
     good = write_text(corpus / "good.txt.xz", *(f"document {i} " + os.urandom(200).hex() for i in range(200)))
@@ -157,6 +161,15 @@ def test_finished_sources_are_not_read_again(tmp_path: Path) -> None:
     assert run(tmp_path / "out", "--input", f"{corpus}=2") == 0
     assert (tmp_path / "out" / "a-0000.bin").stat().st_mtime_ns == before
     assert {s.name: s.weight for s in ShardIndex.load(tmp_path / "out").sources} == {"a": 2.0, "b": 2.0}
+
+
+def test_changed_file_of_equal_size_is_prepared_again(tmp_path: Path) -> None:
+    path = write_text(tmp_path / "a.txt", "old text")
+    assert run(tmp_path / "out", "--input", path) == 0
+    write_text(path, "new text")
+    os.utime(path, ns=(0, path.stat().st_mtime_ns + 1_000_000_000))
+    assert run(tmp_path / "out", "--input", path) == 0
+    assert documents(tmp_path / "out", "a") == [b"new text"]
 
 
 def test_interrupted_source_is_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
