@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from onnx import TensorProto, helper
 
 from stlm.graph import GraphBuilder
 
@@ -74,11 +73,12 @@ class Weights:
             return builder.op("DequantizeLinear", builder.op("Gather", codes_name, index), scale_name, zero, axis=-1)
         if name not in self.stored:
             codes, scale = round_blocks(table, 4)
-            packed = pack_nibbles(codes.reshape(table.shape) ^ 8)
-            tensor = helper.make_tensor("", TensorProto.INT4, table.shape, packed.tobytes(), raw=True)
-            self.stored[name] = (self.graph.tensor(tensor, name), self.graph.constant(scale, f"{name}_scale"))
-        data, scale_name = self.stored[name]
-        return builder.op("GatherBlockQuantized", data, index, scale_name, gather_axis=0, quantize_axis=1, block_size=BLOCK)
+            # Packed as uint8: onnxruntime cannot read an INT4 tensor back from its own `.ort` format.
+            packed = pack_nibbles(codes.reshape(table.shape))
+            self.stored[name] = (self.graph.constant(packed, name), self.graph.constant(scale, f"{name}_scale"))
+        stored = self.stored[name]
+        attributes = {"gather_axis": 0, "quantize_axis": 1, "block_size": BLOCK, "bits": 4}
+        return builder.op("GatherBlockQuantized", stored[0], index, stored[1], **attributes)
 
     def store(self, name: str, *arrays: np.ndarray) -> tuple[str, ...]:
         if name not in self.stored:
