@@ -3,6 +3,7 @@
 import { availableParallelism } from 'node:os';
 import { Command, InvalidArgumentError } from 'commander';
 import { benchDecode } from './decode.js';
+import { benchRouter } from './router.js';
 
 const program = new Command('bench').description('Measures STLM: decoding beside its peers, and the router under load.').showHelpAfterError();
 
@@ -16,9 +17,19 @@ program
   .option('--bytes <count>', 'bytes of text decoded in each round', count, 1_024)
   .option('--folder <folder>', 'where the random models are written and kept', '.bench')
   .option('--json <file>', 'also write the figures to this file')
-  .action(({ artifacts, tiers, threads, repeats, bytes, folder, json }) =>
-    benchDecode({ artifacts, tiers, threads, repeats, decodeBytes: bytes, folder, json }),
-  );
+  .action(({ bytes, ...options }) => benchDecode({ decodeBytes: bytes, ...options }));
+
+program
+  .command('router')
+  .description('The server under a mixed open-loop load: budgets kept, tiers chosen, predictions against what happened.')
+  .option('--artifacts <folder>', 'where the tiers are', 'model-core/artifacts')
+  .option('--seconds <count>', 'how long the load lasts', count, 30)
+  .option('--seed <number>', 'of the requests and their arrivals', Number, 1)
+  .option('--load <share>', 'of the rate at which the server is saturated', Number, 0.7)
+  .option('--folder <folder>', 'where prepared models are kept', '.bench')
+  .option('--json <file>', 'also write the figures to this file')
+  .option('--svg <file>', 'also draw every request into this file')
+  .action(benchRouter);
 
 await program.parseAsync().catch((error: unknown) => {
   console.error(error instanceof Error ? error.message : error);

@@ -1,6 +1,6 @@
 /** A llama model of random weights: what it says is noise, what it costs is what a trained one of that shape costs. */
 import { headWidth, kvWidth, type LlamaShape } from '../llama-shape.js';
-import { seededBytes } from '../seeded.js';
+import { seededBytes } from '../../load/seeded.js';
 import { BLOCK, type GgufTensor, type GgufValue, tensorBytes, writeGguf } from './gguf-file.js';
 
 export async function writeRandomLlama(path: string, shape: LlamaShape, type: 'Q4_0' | 'Q8_0'): Promise<void> {

@@ -6,7 +6,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { headWidth, kvWidth, type LlamaShape } from '../llama-shape.js';
-import { seededBytes } from '../seeded.js';
+import { seededBytes } from '../../load/seeded.js';
 import { encodeOnnx, type OnnxGraph, type OnnxNode, type OnnxTensor, type OnnxValue } from './onnx-file.js';
 
 const BLOCK = 32;

@@ -4,7 +4,7 @@ import { WorkerPool } from '../../../functions/engine/pool.js';
 import { ModelFileCache } from '../../../functions/registry/fetch.js';
 import { FolderStore } from '../../../functions/registry/folder-store.js';
 import { Registry } from '../../../functions/registry/registry.js';
-import { englishText } from '../english.js';
+import { englishText } from '../../load/english.js';
 import { median } from '../statistics.js';
 import { answer, FIRST_BYTE_PROBES, type Measurement, PROMPT_BYTES, residentMiB, type StlmTask } from './protocol.js';
 
