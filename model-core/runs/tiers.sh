@@ -23,7 +23,7 @@ train() { # tier seconds, then options
     --max-seconds "$seconds" --row-patches 512 "${mix[@]}" "$@"
 }
 
-train stlm-10m "${SECONDS_10M:-3600}" --batch-rows 6 --matrix-lr .025 --table-lr .03 --head-lr .01
+train stlm-10m "${SECONDS_10M:-3000}" --batch-rows 6 --matrix-lr .025 --table-lr .03 --head-lr .01
 for step in "10m 50m ${SECONDS_50M:-1500}" "50m 100m ${SECONDS_100M:-1200}"; do
   read -r small large seconds <<<"$step"
   [ -e "$out/grown-$large.pt" ] || "$python" -m stlm grow "$out/stlm-$small/checkpoint.pt" "$out/grown-$large.pt" --tier "stlm-$large"

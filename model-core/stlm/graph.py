@@ -43,9 +43,6 @@ class GraphBuilder:
     def constant(self, array: np.ndarray, hint: str = "c") -> str:
         """An initializer of the outermost graph, stored once for equal small content."""
         tensor = numpy_helper.from_array(np.array(array, order="C"))
-        return self.tensor(tensor, hint)
-
-    def tensor(self, tensor: TensorProto, hint: str) -> str:
         key = tensor.SerializeToString() if len(tensor.raw_data) <= 4096 else b""
         for name, known in self.root.constants.items():
             if key and len(known.raw_data) == len(tensor.raw_data):
