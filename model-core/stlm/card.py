@@ -57,11 +57,17 @@ def evaluation_table(manifest: Manifest, baselines: dict[str, DomainBaseline], o
         f"| domain | bytes | this model | {order}-gram | xz -9e |",
         "|---|---:|---:|---:|---:|",
     ]
+    whole = True
     for row in evaluation["bitsPerByte"]:
         other = baselines.get(row["domain"])
         compared = f"{other['ngram']:.3f} | {other['xz']:.3f}" if other else "– | –"
+        whole = whole and (other is None or other["bytes"] == row["bytes"])
         lines.append(f"| {row['domain'].replace('_', ' ')} | {row['bytes']:,} | **{row['bitsPerByte']:.3f}** | {compared} |")
     lines.append(f"| mean over domains | | **{evaluation['mean']:.3f}** | | |\n")
+    if not whole:
+        lines.append(
+            "The model read the first parts of each domain, in the number of bytes given; the baselines are of the whole domain.\n"
+        )
     lines.append(f"```sh\n{evaluation['command']}\n```\n\nThe protocol is in `stlm/evaluate.py`.")
     return "\n".join(lines)
 

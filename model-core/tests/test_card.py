@@ -60,6 +60,14 @@ def test_card_holds_figures_samples_and_licences(folder: Path) -> None:
         assert f"{prompt}▏{sample}" in text
 
 
+def test_card_says_when_the_baselines_read_more(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(folder) == 0
+    assert "the baselines are of the whole domain" not in (folder / "README.md").read_text()
+    monkeypatch.setitem(BASELINES, "bitsPerByte", [{"domain": "books", "bytes": 9999, "xz": 2.409, "ngram": 2.063}])
+    assert run(folder) == 0
+    assert "the baselines are of the whole domain" in (folder / "README.md").read_text()
+
+
 def test_no_card_before_an_evaluation(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     manifest = load_manifest(folder)
     del manifest["evaluation"]
