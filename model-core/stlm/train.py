@@ -180,6 +180,7 @@ class Trainer:
         self.base_rates = [[group["lr"] for group in o.param_groups] for o in self.optimizers]
         self.step = 0
         self.bytes_seen = 0
+        self.patches_seen = 0
         self.seconds = 0.0
         self.parent_bytes = 0
         self.path: Path = args.out / CHECKPOINT
@@ -215,6 +216,7 @@ class Trainer:
         self.stream_state = json.loads(content["stream"])
         self.stream.restore(self.stream_state)
         self.step, self.bytes_seen, self.seconds = content["step"], content["run_bytes"], content["seconds"]
+        self.patches_seen = content["patches_seen"]
         self.parent_bytes = content["bytes_seen"] - content["run_bytes"]
         print(f"resuming {self.path} at step {self.step}, {self.seconds:.0f} s", file=sys.stderr)
 
@@ -233,7 +235,8 @@ class Trainer:
                 "seconds": self.seconds,
                 "run_bytes": self.bytes_seen,
                 "bytes_seen": self.parent_bytes + self.bytes_seen,
-                "bytes_per_patch": self.bytes_seen / max(1, self.step * self.args.batch_rows * self.args.row_patches),
+                "patches_seen": self.patches_seen,
+                "bytes_per_patch": self.bytes_seen / max(1, self.patches_seen),
                 "seed": self.args.seed,
                 "command": " ".join(sys.argv),
                 "commit": commit(),
@@ -263,6 +266,7 @@ class Trainer:
             optimizer.zero_grad(set_to_none=True)
         self.step += 1
         self.bytes_seen += int(count)
+        self.patches_seen += len(rows) * self.args.row_patches
         return loss
 
     def validation_line(self) -> dict[str, float]:
