@@ -2,9 +2,10 @@
  * The latency model: what a request costs on a tier and a worker. Pure; the router holds the current model and replaces it with
  * each observation.
  *
- *     compute = (prefill(prompt patches) + decode(patches out, context)) x drift(tier, worker, sharing)
+ *     work = (prefill(prompt patches) + decode(patches out, context)) x drift(tier, worker, sharing) + between(patches out)
  *
  * `prefill` includes the first patch of text, because the run that ends the prompt also decodes it; `decode` is the patches after.
+ * `between` is what a worker spends from run to run: its event loop, the messages to the main thread.
  */
 import type { GenerateResult, Placement } from '../engine/types.js';
 import type { Manifest } from '../schema/manifest.js';
@@ -16,7 +17,9 @@ import { quantile, type Recent, recentFrom, remember } from './recent.js';
 export interface LatencyModel {
   readonly tiers: Readonly<Record<string, TierModel>>;
   readonly drift: Drift;
-  /** Milliseconds of a request spent outside the worker: parsing, messages between threads, sending. */
+  /** [one text, its patches]. */
+  readonly between: Cost;
+  /** Milliseconds of an admitted request spent outside the engine. */
   readonly overheadMs: Recent;
 }
 
@@ -44,7 +47,7 @@ export interface Workload {
 
 export interface Compute {
   readonly plannedBytes: number;
-  /** Expected milliseconds. */
+  /** Expected milliseconds, what lies between runs included. */
   readonly prefillMs: number;
   readonly decodeMs: number;
   /** Of one further patch at the end of the prompt. */
@@ -57,12 +60,14 @@ const CONTEXT_SHARE = 5e-4;
 /** Loads scatter with the page cache; one is trusted half. */
 const LOAD_STEP = 0.5;
 const PRIOR_RATIOS = [0.85, 0.9, 0.95, 0.97, 1, 1, 1.03, 1.06, 1.1, 1.15, 1.2, 1.25];
-const PRIOR_OVERHEAD_MS = [0.5, 0.7, 0.8, 1, 1, 1.2, 1.5, 2, 3];
+const PRIOR_OVERHEAD_MS = [0.2, 0.3, 0.4, 0.5, 0.5, 0.6, 0.8, 1, 2];
+const PRIOR_BETWEEN_MS: Pair = [0.5, 0.05];
 
 export function seedModel(manifests: readonly Manifest[], workers: number): LatencyModel {
   return {
     tiers: Object.fromEntries(manifests.map((manifest) => [manifest.id, seedTier(manifest)])),
     drift: noDrift(workers),
+    between: guess(PRIOR_BETWEEN_MS, 1),
     overheadMs: recentFrom(PRIOR_OVERHEAD_MS),
   };
 }
@@ -96,11 +101,13 @@ export function predictCompute(model: LatencyModel, { tier, worker }: Placement,
   const plannedBytes = lengthQuantile(lengths, work.maxBytes, P95);
   const patches = patchesFor(lengths, plannedBytes);
   const factor = driftFactor(model.drift, tier, worker, othersBusy);
+  const [betweenTextsMs, betweenPatchesMs] = model.between.per;
+  const decode = decodeCounts(costs, work.promptPatches, patches);
   return {
     plannedBytes,
-    prefillMs: factor * costMs(costs.prefill, prefillCounts(costs, work.promptPatches)),
-    decodeMs: factor * costMs(costs.decode, decodeCounts(costs, work.promptPatches, patches)),
-    stepMs: factor * costMs(costs.decode, decodeCounts(costs, work.promptPatches, 2)),
+    prefillMs: factor * costMs(costs.prefill, prefillCounts(costs, work.promptPatches)) + betweenTextsMs + betweenPatchesMs,
+    decodeMs: factor * costMs(costs.decode, decode) + decode[0] * betweenPatchesMs,
+    stepMs: factor * costMs(costs.decode, decodeCounts(costs, work.promptPatches, 2)) + betweenPatchesMs,
   };
 }
 
@@ -144,7 +151,10 @@ export function learnCompute(model: LatencyModel, observation: Observation): Lat
 
   const drift = learnDrift(model.drift, tier, worker, othersBusy, measuredMs / learntMs);
   const factor = driftFactor(drift, tier, worker, othersBusy);
-  const foreseen = predictCompute(model, placement, { promptPatches: result.promptPatches, maxBytes: result.completionBytes, hasStop }, othersBusy);
+  const lengths = hasStop ? before.lengths.withStop : before.lengths.plain;
+  const expectedDecode = decodeCounts(before, result.promptPatches, patchesFor(lengths, result.completionBytes));
+  const foreseenMs =
+    driftFactor(model.drift, tier, worker, othersBusy) * (costMs(before.prefill, prefillDone) + costMs(before.decode, expectedDecode));
   const text = {
     bytes: result.completionBytes,
     patches: result.decodedPatches,
@@ -154,10 +164,8 @@ export function learnCompute(model: LatencyModel, observation: Observation): Lat
     ...before,
     prefill: learn(before.prefill, prefillDone, prefillMs / factor),
     decode: learn(before.decode, decodeDone, decodeMs / factor),
-    ratios: remember(before.ratios, measuredMs / (foreseen.prefillMs + foreseen.decodeMs)),
-    lengths: hasStop
-      ? { ...before.lengths, withStop: learnLength(before.lengths.withStop, text) }
-      : { ...before.lengths, plain: learnLength(before.lengths.plain, text) },
+    ratios: remember(before.ratios, measuredMs / foreseenMs),
+    lengths: { ...before.lengths, [hasStop ? 'withStop' : 'plain']: learnLength(lengths, text) },
   };
   return { ...model, drift, tiers: { ...model.tiers, [tier]: after } };
 }
@@ -185,6 +193,14 @@ export function learnLoad(model: LatencyModel, tier: string, loadMs: number): La
     ...model,
     tiers: { ...model.tiers, [tier]: { ...before, loadMs: before.loadMs + LOAD_STEP * (loadMs - before.loadMs) } },
   };
+}
+
+/** @param result of a text that had its worker to itself, so that what was not compute was not waiting for others either. */
+export function learnBetween(model: LatencyModel, { decodedPatches, timings }: GenerateResult): LatencyModel {
+  const { queueMs, prefillMs, decodeMs } = timings;
+  // As much again as the compute itself is a client that reads slowly.
+  if (decodedPatches === 0 || queueMs > prefillMs + decodeMs) return model;
+  return { ...model, between: learn(model.between, [1, decodedPatches], queueMs) };
 }
 
 export function learnOverhead(model: LatencyModel, overheadMs: number): LatencyModel {

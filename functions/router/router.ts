@@ -2,19 +2,14 @@
  * Routes requests: evaluates every tier, chooses, books the work, and learns from how it went. The decisions are pure functions of
  * what is held here (the latency model and a ledger per worker); this file is their state and their clock.
  */
-import type { Engine, Placement } from '../engine/types.js';
+import type { Engine } from '../engine/types.js';
 import { advance, block, book, drainRate, idleLedger, reestimate, release, unblock, type WorkerLedger } from './admit.js';
-import { calibrationProbes } from './calibrate.js';
 import { choose, verdict, bestPlacement, type Choice, type Placements } from './choose.js';
 import { evaluate, type Evaluation, othersBusy, type Surroundings } from './evaluate.js';
 import { accrue, fullHeadroom, pay } from './headroom.js';
-import { learnCompute, learnLoad, learnOverhead, type LatencyModel, overhead, predictCompute, seedModel, tierModel } from './predict.js';
-import { AUTO, type Decision, type Outcome, type Refusal, type Router, type RouteRequest, type TierForecast } from './types.js';
-
-export interface RouterLog {
-  info(fields: object, message: string): void;
-  warn(fields: object, message: string): void;
-}
+import { learnBetween, learnCompute, learnLoad, learnOverhead, type LatencyModel, overhead, predictCompute, seedModel, tierModel } from './predict.js';
+import { AUTO, type Decision, type Outcome, type Refusal, type Router, type RouterLog, type RouteRequest, type TierForecast } from './types.js';
+import { Warming } from './warming.js';
 
 export interface RouterDependencies {
   readonly engine: Pick<Engine, 'manifests' | 'workers' | 'status' | 'isWarm' | 'load' | 'generate'>;
@@ -26,8 +21,6 @@ export interface RouterDependencies {
 }
 
 const DEFAULT_MAX_BOOKINGS = 64;
-/** A load that failed is not tried again sooner than this. */
-const LOAD_RETRY_MS = 5_000;
 const LEAST_RETRY_MS = 10;
 const MOST_RETRY_MS = 30_000;
 /** The longest that handing over a finished text is held against the server; beyond it the client reads slowly. */
@@ -39,9 +32,12 @@ interface Admission {
   readonly decision: Decision;
   readonly bookedMs: number;
   readonly admittedAtMs: number;
+  /** Nothing else was booked on its worker; later bookings have higher tickets. */
+  readonly alone: boolean;
   /** Each worker's `busyMs` at admission. */
   readonly busyMs: readonly number[];
   readonly bytes: number;
+  readonly patches: number;
   readonly generationsLeft: number;
 }
 
@@ -51,10 +47,23 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
   let headroom = fullHeadroom(engine.workers, nowMs());
   let lastTicket = 0;
   const admissions = new Map<number, Admission>();
-  const loads = new Map<string, Promise<void>>();
-  /** Placements that a request would have wanted warm. */
-  const wanted = new Map<string, Placement>();
-  const loadFailedAtMs = new Map<string, number>();
+  /** The last ticket of each worker. */
+  const lastTickets = new Map<number, number>();
+  const warming = new Warming({
+    engine,
+    nowMs,
+    log,
+    isIdle: (worker) => ledgers[worker]?.bookings.length === 0 && nowMs() >= (ledgers[worker]?.loadingUntilMs ?? 0),
+    isMeasured: (tier) => tierModel(model, tier).measured,
+    onStart: ({ tier, worker }) => setLedger(worker, (ledger) => block(ledger, nowMs() + tierModel(model, tier).loadMs)),
+    onEnd: ({ tier, worker }, loadMs) => {
+      setLedger(worker, (ledger) => unblock(ledger, nowMs()));
+      if (loadMs !== undefined) model = learnLoad(model, tier, loadMs);
+    },
+    onProbe: (placement, result) => {
+      model = learnBetween(learnCompute(model, { placement, hasStop: false, othersBusy: 0, result }), result);
+    },
+  });
 
   const setLedger = (worker: number, change: (ledger: WorkerLedger) => WorkerLedger): void => {
     ledgers = ledgers.map((ledger, index) => (index === worker ? change(ledger) : ledger));
@@ -72,7 +81,7 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
       ledgers,
       isAvailable: (tier) => !quarantined.has(tier),
       isWarm: (placement) => engine.isWarm(placement),
-      isLoading: (placement) => loads.has(key(placement)),
+      isLoading: (placement) => warming.isLoading(placement),
       maxBookings,
       headroom,
     };
@@ -124,9 +133,9 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
 
   function route(request: RouteRequest): Decision | Refusal {
     const { tiers, choice, forecasts } = consider(request);
-    if ('warm' in choice && choice.warm !== undefined) want(choice.warm);
+    if ('warm' in choice && choice.warm !== undefined) warming.want({ tier: choice.warm.tier, worker: choice.warm.worker });
     if (choice.kind !== 'take') {
-      loadWanted();
+      warming.loadWanted();
       const refusal = refuse(choice.kind, tiers, forecasts);
       log.info({ request, refusal }, 'refused');
       return refusal;
@@ -134,7 +143,7 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
     const { candidate } = choice;
     const decision = decide(request, candidate, choice.reason, forecasts);
     lastTicket = decision.ticket;
-    if (!candidate.warm) void load(decision.placement);
+    if (!candidate.warm) void warming.load(decision.placement);
     setLedger(candidate.worker, (ledger) =>
       book(ledger, {
         ticket: decision.ticket,
@@ -145,16 +154,19 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
       }),
     );
     headroom = pay(headroom, engine.workers, candidate.workMs);
+    lastTickets.set(candidate.worker, decision.ticket);
     admissions.set(decision.ticket, {
       request,
       decision,
       bookedMs: candidate.workMs,
       admittedAtMs: nowMs(),
+      alone: request.generations === 1 && ledgers[candidate.worker]?.bookings.length === 1,
       busyMs: ledgers.map(({ busyMs }) => busyMs),
       bytes: 0,
+      patches: 0,
       generationsLeft: request.generations,
     });
-    loadWanted();
+    warming.loadWanted();
     log.info({ request, decision }, 'admitted');
     return decision;
   }
@@ -164,18 +176,21 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
     if (admission === undefined) return;
     const { request } = admission;
     const doneBytes = admission.bytes + bytes;
-    admissions.set(ticket, { ...admission, bytes: doneBytes });
+    const patches = admission.patches + 1;
+    admissions.set(ticket, { ...admission, bytes: doneBytes, patches });
     const ahead = predictCompute(
       model,
       placement,
       {
-        promptPatches: request.promptPatches,
+        promptPatches: request.promptPatches + patches / request.generations,
         maxBytes: Math.max(0, request.maxBytes * request.generations - doneBytes),
         hasStop: request.hasStop,
       },
       othersBusy(ledgers, placement.worker, nowMs(), 1),
     );
-    setLedger(placement.worker, (ledger) => reestimate(advance(ledger, nowMs()), ticket, ahead.decodeMs, ahead.stepMs));
+    // What is left is all decoding, its first patch too.
+    const remainingMs = ahead.decodeMs + ahead.stepMs;
+    setLedger(placement.worker, (ledger) => reestimate(advance(ledger, nowMs()), ticket, remainingMs, ahead.stepMs));
   }
 
   function observe({ ticket, placement }: Decision, outcome: Outcome): void {
@@ -189,7 +204,7 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
     else {
       admissions.delete(ticket);
       setLedger(placement.worker, (ledger) => release(ledger, ticket, admission.bookedMs));
-      loadWanted();
+      warming.loadWanted();
     }
     const actualMs = now - request.arrivalMs;
     log.info({ id: request.id, ticket, ...placement, expectedMs: decision.expectedMs, actualMs, outcome }, 'observed');
@@ -198,8 +213,9 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
     const { queueMs, loadMs, prefillMs, decodeMs } = result.timings;
     headroom = pay(headroom, engine.workers, prefillMs + decodeMs - admission.bookedMs / request.generations);
     model = learnCompute(model, { placement, hasStop: request.hasStop, othersBusy: othersBusySince(admission, now), result });
+    if (admission.alone && lastTickets.get(placement.worker) === ticket) model = learnBetween(model, result);
     if (request.generations === 1) {
-      const overheadMs = actualMs - queueMs - loadMs - prefillMs - decodeMs;
+      const overheadMs = now - admission.admittedAtMs - queueMs - loadMs - prefillMs - decodeMs;
       model = learnOverhead(model, Math.min(MOST_OVERHEAD_MS, Math.max(0, overheadMs)));
     }
   }
@@ -212,52 +228,7 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
     }, 0);
   }
 
-  function want({ tier, worker }: Placement): void {
-    const failedAtMs = loadFailedAtMs.get(key({ tier, worker }));
-    if (failedAtMs === undefined || nowMs() - failedAtMs >= LOAD_RETRY_MS) wanted.set(key({ tier, worker }), { tier, worker });
-  }
-
-  /** A load stops its worker for as long as many requests have in all, so it waits until nothing is booked there. */
-  function loadWanted(): void {
-    for (const placement of wanted.values()) {
-      if (ledgers[placement.worker]?.bookings.length === 0 && nowMs() >= (ledgers[placement.worker]?.loadingUntilMs ?? 0)) void load(placement);
-    }
-  }
-
-  /** Single flight. Ends when the placement is warm and measured; a failure is logged, and the tier stays cold for a while. */
-  function load(placement: Placement): Promise<void> {
-    const under = loads.get(key(placement));
-    if (under !== undefined) return under;
-    setLedger(placement.worker, (ledger) => block(ledger, nowMs() + tierModel(model, placement.tier).loadMs));
-    const flight = loadAndCalibrate(placement).catch((error: unknown) => {
-      loadFailedAtMs.set(key(placement), nowMs());
-      log.warn({ ...placement, error }, 'load failed');
-    });
-    loads.set(key(placement), flight);
-    wanted.delete(key(placement));
-    return flight;
-  }
-
-  async function loadAndCalibrate(placement: Placement): Promise<void> {
-    try {
-      const loadMs = await engine.load(placement);
-      model = learnLoad(model, placement.tier, loadMs);
-      log.info({ ...placement, loadMs }, 'loaded');
-    } finally {
-      loads.delete(key(placement));
-      setLedger(placement.worker, (ledger) => unblock(ledger, nowMs()));
-    }
-    if (tierModel(model, placement.tier).measured) return;
-    for await (const result of calibrationProbes(engine, placement)) {
-      model = learnCompute(model, { placement, hasStop: false, othersBusy: 0, result });
-    }
-  }
-
-  return { route, explain, progress, observe, warm: load };
-}
-
-function key({ tier, worker }: Placement): string {
-  return `${tier}/${worker}`;
+  return { route, explain, progress, observe, warm: (placement) => warming.load(placement) };
 }
 
 function retryAfterMs(waitsMs: readonly number[]): number {

@@ -97,12 +97,17 @@ export type Outcome =
   /** The engine threw, or the stream was dropped before its result. */
   | { readonly kind: 'failed' };
 
+export interface RouterLog {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+}
+
 export interface Router {
   /** Admits the request and books its work, or refuses it. An admitted one must be observed `generations` times. */
   route(request: RouteRequest): Decision | Refusal;
   /** The same answer without booking anything, for `POST /v1/route`. */
   explain(request: RouteRequest): Decision | Refusal;
-  /** So many more bytes of text have been decoded for it; keeps the ledger's view of remaining work honest. */
+  /** One more patch has been decoded for it, of so many bytes; keeps the ledger's view of remaining work honest. */
   progress(decision: Decision, bytes: number): void;
   /** Frees the booking and corrects the predictor. Call it once per generation, however it ended. */
   observe(decision: Decision, outcome: Outcome): void;

@@ -4,7 +4,7 @@ import type { GenerateResult } from '../../../functions/engine/types.js';
 import { costMs, guess, learn } from '../../../functions/router/cost.js';
 import { driftFactor, learnDrift, noDrift } from '../../../functions/router/drift.js';
 import { expectedLength, learnLength, lengthPrior, lengthQuantile, patchesFor } from '../../../functions/router/length.js';
-import { learnCompute, margin, predictCompute, seedModel } from '../../../functions/router/predict.js';
+import { learnBetween, learnCompute, margin, predictCompute, seedModel } from '../../../functions/router/predict.js';
 import { quantile, recentFrom, remember } from '../../../functions/router/recent.js';
 import { VirtualEngine } from './virtual-engine.js';
 import { seeded, TIERS } from './virtual-load.js';
@@ -162,6 +162,18 @@ describe('the latency model', () => {
     }
     expect(margin(steady, 'stlm-10m')).toBeLessThan(1.1);
     expect(margin(restless, 'stlm-10m')).toBeGreaterThan(1.3);
+  });
+
+  test('adds what passes between runs, and does not take a slow reader for it', () => {
+    const seed = seedModel(manifests, 2);
+    const text = measured('stlm-10m', 1);
+    let model = seed;
+    // A fifth of a millisecond a patch, on 10.5 patches.
+    for (let run = 0; run < 100; run += 1) model = learnBetween(model, { ...text, timings: { ...text.timings, queueMs: 2.1 } });
+    const more = predictCompute(model, { tier: 'stlm-10m', worker: 0 }, { ...work, maxBytes: 540 }, 0);
+    const before = predictCompute(seed, { tier: 'stlm-10m', worker: 0 }, { ...work, maxBytes: 540 }, 0);
+    expect(more.decodeMs - before.decodeMs).toBeGreaterThan(3);
+    expect(learnBetween(model, { ...text, timings: { ...text.timings, queueMs: 9_000 } })).toBe(model);
   });
 
   test('does not learn from a text that never got its first patch', () => {

@@ -1,0 +1,92 @@
+/** Loads tiers into workers for the router: once each however many ask, and those that are only wished for when their worker is idle. */
+import type { Engine, GenerateResult, Placement } from '../engine/types.js';
+import { calibrationProbes } from './calibrate.js';
+import type { RouterLog } from './types.js';
+
+/** A load that failed is not tried again sooner than this. */
+const LOAD_RETRY_MS = 5_000;
+
+export interface WarmingParts {
+  readonly engine: Pick<Engine, 'load' | 'generate'>;
+  readonly nowMs: () => number;
+  readonly log: RouterLog;
+  readonly isIdle: (worker: number) => boolean;
+  readonly isMeasured: (tier: string) => boolean;
+  /** The worker stops for the load. */
+  readonly onStart: (placement: Placement) => void;
+  /** It goes on; `loadMs` is undefined if the load failed. */
+  readonly onEnd: (placement: Placement, loadMs: number | undefined) => void;
+  readonly onProbe: (placement: Placement, result: GenerateResult) => void;
+}
+
+export class Warming {
+  readonly #parts: WarmingParts;
+  readonly #loads = new Map<string, Promise<void>>();
+  readonly #wanted = new Map<string, Placement>();
+  readonly #failedAtMs = new Map<string, number>();
+  readonly #calibrating = new Set<string>();
+
+  constructor(parts: WarmingParts) {
+    this.#parts = parts;
+  }
+
+  isLoading(placement: Placement): boolean {
+    return this.#loads.has(key(placement));
+  }
+
+  /** A request would have run there had it been warm. */
+  want(placement: Placement): void {
+    const failedAtMs = this.#failedAtMs.get(key(placement)) ?? -Infinity;
+    if (this.#parts.nowMs() - failedAtMs >= LOAD_RETRY_MS) this.#wanted.set(key(placement), placement);
+  }
+
+  /** A load stops its worker for as long as many requests take in all, so it waits until nothing is booked there. */
+  loadWanted(): void {
+    for (const placement of this.#wanted.values()) if (this.#parts.isIdle(placement.worker)) void this.load(placement);
+  }
+
+  /** Ends when the placement is warm and its tier measured; never rejects: a failure is logged, and the tier stays cold. */
+  load(placement: Placement): Promise<void> {
+    const under = this.#loads.get(key(placement));
+    if (under !== undefined) return under;
+    this.#wanted.delete(key(placement));
+    const flight = this.#load(placement);
+    this.#loads.set(key(placement), flight);
+    this.#parts.onStart(placement);
+    return flight;
+  }
+
+  async #load(placement: Placement): Promise<void> {
+    const { engine, nowMs, log, onEnd } = this.#parts;
+    let loadMs: number | undefined;
+    try {
+      loadMs = await engine.load(placement);
+      log.info({ ...placement, loadMs }, 'loaded');
+    } catch (error) {
+      this.#failedAtMs.set(key(placement), nowMs());
+      log.warn({ ...placement, error }, 'load failed');
+    }
+    this.#loads.delete(key(placement));
+    onEnd(placement, loadMs);
+    if (loadMs !== undefined) await this.#calibrate(placement);
+  }
+
+  /** Once a tier: two workers measured at once would measure each other. */
+  async #calibrate(placement: Placement): Promise<void> {
+    const { engine, log, isMeasured, onProbe } = this.#parts;
+    if (isMeasured(placement.tier) || this.#calibrating.has(placement.tier)) return;
+    this.#calibrating.add(placement.tier);
+    try {
+      for await (const result of calibrationProbes(engine, placement)) onProbe(placement, result);
+    } catch (error) {
+      // The manifest's seed stays in use until the first request has been measured.
+      log.warn({ ...placement, error }, 'calibration failed');
+    } finally {
+      this.#calibrating.delete(placement.tier);
+    }
+  }
+}
+
+function key({ tier, worker }: Placement): string {
+  return `${tier}/${worker}`;
+}

@@ -1,0 +1,87 @@
+import { describe, expect, test } from 'vitest';
+import type { GenerateResult } from '../../../functions/engine/types.js';
+import { Warming } from '../../../functions/router/warming.js';
+
+const RESULT: GenerateResult = {
+  stopCause: 'length',
+  promptPatches: 8,
+  completionBytes: 64,
+  decodedPatches: 12,
+  contextTruncated: false,
+  timings: { queueMs: 0, loadMs: 0, prefillMs: 1, decodeMs: 11, firstByteMs: 1 },
+};
+
+/** Loads end when told to. */
+function warmingOf() {
+  const loads: { placement: { tier: string; worker: number }; resolve: (loadMs: number) => void; reject: (error: Error) => void }[] = [];
+  const busy = new Set<number>();
+  const measured = new Set<string>();
+  const events: string[] = [];
+  let now = 0;
+  let probes = 0;
+  const warming = new Warming({
+    engine: {
+      load: (placement) => new Promise((resolve, reject) => loads.push({ placement, resolve, reject })),
+      // oxlint-disable-next-line require-yield
+      async *generate() {
+        probes += 1;
+        return RESULT;
+      },
+    },
+    nowMs: () => now,
+    log: { info: () => {}, warn: (_, message) => events.push(message) },
+    isIdle: (worker) => !busy.has(worker),
+    isMeasured: (tier) => measured.has(tier),
+    onStart: ({ worker }) => events.push(`start ${worker}`),
+    onEnd: ({ worker }, loadMs) => events.push(`end ${worker} ${loadMs}`),
+    onProbe: ({ tier }) => measured.add(tier),
+  });
+  return { warming, loads, busy, events, probes: () => probes, pass: (ms: number) => (now += ms) };
+}
+
+describe('loading a tier', () => {
+  test('happens once however many ask, and measures it once however many workers load it', async () => {
+    const { warming, loads, events, probes } = warmingOf();
+    const flights = [0, 0, 1].map((worker) => warming.load({ tier: 'stlm-10m', worker }));
+    expect(loads.length).toBe(2);
+    expect(warming.isLoading({ tier: 'stlm-10m', worker: 0 })).toBe(true);
+    for (const { resolve } of loads) resolve(120);
+    await Promise.all(flights);
+    expect(events).toEqual(['start 0', 'start 1', 'end 0 120', 'end 1 120']);
+    expect(warming.isLoading({ tier: 'stlm-10m', worker: 0 })).toBe(false);
+    const once = probes();
+    const again = warming.load({ tier: 'stlm-10m', worker: 0 });
+    loads.at(-1)?.resolve(0);
+    await again;
+    expect(once).toBeGreaterThan(0);
+    expect(probes()).toBe(once);
+  });
+
+  test('that fails frees its worker, says so, and is not wanted again for a while', async () => {
+    const { warming, loads, events, pass } = warmingOf();
+    const placement = { tier: 'stlm-10m', worker: 0 };
+    const flight = warming.load(placement);
+    loads[0]?.reject(new Error('truncated'));
+    await flight;
+    expect(events).toEqual(['start 0', 'load failed', 'end 0 undefined']);
+    warming.want(placement);
+    warming.loadWanted();
+    expect(loads.length).toBe(1);
+    pass(5_000);
+    warming.want(placement);
+    warming.loadWanted();
+    expect(loads.length).toBe(2);
+  });
+
+  test('that is only wanted waits until its worker is idle', () => {
+    const { warming, loads, busy } = warmingOf();
+    busy.add(0);
+    warming.want({ tier: 'stlm-100m', worker: 0 });
+    warming.loadWanted();
+    expect(loads.length).toBe(0);
+    busy.delete(0);
+    warming.loadWanted();
+    warming.loadWanted();
+    expect(loads.length).toBe(1);
+  });
+});
