@@ -23,8 +23,11 @@ export interface BudgetDefaults {
 
 export const BUDGET_DEFAULTS: BudgetDefaults = { defaultMs: 1_000, flexMs: 10_000, priorityMs: 100 };
 
-/** Ten minutes, the timeout openai's SDKs start from: no client waits longer. */
+/** Ten minutes: no client waits longer. */
 export const MAX_BUDGET_MS = 600_000;
+
+/** What openai's SDK sends when nobody has set a timeout. It is nobody's wish, and would outvote `service_tier` and the default. */
+const SDK_DEFAULT_TIMEOUT = '600';
 
 export interface BudgetInput {
   readonly body: { readonly model: string; readonly latency_budget_ms?: unknown; readonly service_tier?: unknown };
@@ -107,7 +110,8 @@ function fromPrefer(value: string | null | undefined): Found | undefined {
 
 /** The SDK truncates to whole seconds, so a timeout below one second arrives as 0 and says nothing. */
 function fromStainlessTimeout(value: string | null | undefined): Found | undefined {
-  const budgetMs = hintedMs(value?.trim());
+  const seconds = value?.trim();
+  const budgetMs = seconds === SDK_DEFAULT_TIMEOUT ? undefined : hintedMs(seconds);
   return budgetMs === undefined ? undefined : { budgetMs, source: 'x-stainless-timeout' };
 }
 

@@ -75,6 +75,8 @@ describe('a latency budget', () => {
     [{ prefer: 'handling=lenient' }],
     // What the openai SDK sends for a timeout below one second.
     [{ 'x-stainless-timeout': '0' }],
+    // What it sends when no timeout was set.
+    [{ 'x-stainless-timeout': '600' }],
     [{ 'x-stainless-timeout': 'abc' }],
   ])('hint that cannot be understood is passed over: %o', (headers) => {
     expect(parseBudget(input({}, headers as unknown as Record<string, string>)).source).toBe('default');
