@@ -33,17 +33,19 @@ from stlm.data import RowStream
 from stlm.model import ModelConfig, PatchLM
 from stlm.optim import make_optimizers
 from stlm.patch import PatchRule
+from stlm.plot import draw, read_metrics
 from stlm.tiers import TIERS
 
 CHECKPOINT = "checkpoint.pt"
 METRICS = "metrics.jsonl"
+PLOT = "loss.svg"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tier", required=True, choices=sorted(TIERS), help="which size to train")
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="change one field of the tier (ablations)")
     parser.add_argument("--data", type=Path, required=True, help="folder of prepared shards (python -m stlm prepare)")
-    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint.pt and metrics.jsonl; an existing run goes on")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint, metrics and loss plot; an existing run goes on")
     parser.add_argument("--init", type=Path, help="start from this checkpoint's weights (a grown model, an earlier stage)")
     parser.add_argument("--mix", action="append", default=[], metavar="SOURCE=FACTOR", help="multiply a source's share; 0 drops it")
     parser.add_argument("--heldout", type=Path, help="prepared shards for validation")
@@ -306,6 +308,7 @@ class Trainer:
             summary = {"step": self.step, "seconds": round(self.seconds, 2), "bytes": self.parent_bytes + self.bytes_seen, **final}
             print(json.dumps(summary), file=metrics, flush=True)
             print(json.dumps(summary))
+            draw([read_metrics(args.out / METRICS)], "bytes", args.out / PLOT)
         self.world.close()
 
 

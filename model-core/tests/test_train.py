@@ -55,6 +55,7 @@ def test_the_loss_falls(corpus: Path, tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "run" / train.METRICS).read_text().splitlines()]
     assert lines[0]["loss"] > 8.0 > 4.5 > lines[-2]["loss"]
     assert lines[-1]["validation_bits_per_byte"] < 4.5
+    assert "held out" in (tmp_path / "run" / train.PLOT).read_text()
 
 
 def test_a_resumed_run_equals_an_unbroken_one_to_the_bit(corpus: Path, tmp_path: Path) -> None:
