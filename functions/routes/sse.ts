@@ -16,30 +16,29 @@ interface SseEnds {
 }
 
 /**
- * A response body that pulls its lines, so that a slow reader slows the generation. An error becomes one more line (never
- * `event: error`, which the SDKs fail to parse), and the stream still ends well-formed.
+ * A response body of all `lines`, as fast as they come: a client that reads slowly must not hold its place on a worker, and what it
+ * has not read yet is bounded by the text a request may ask for. An error becomes one more line (never `event: error`, which the SDKs fail to parse), and
+ * the stream still ends well-formed.
  */
 export function sseBody(first: IteratorResult<string, void>, lines: AsyncIterator<string, void>, { onError, onCancel, onEnd }: SseEnds): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
-  let next: IteratorResult<string, void> | undefined = first;
+  let left = false;
+  async function write(controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> {
+    const say = (line: string) => left || controller.enqueue(encoder.encode(line));
+    try {
+      for (let next = first; !next.done; next = await lines.next()) say(next.value);
+    } catch (error) {
+      say(sseLine(onError(error)));
+    }
+    say(DONE);
+    if (!left) controller.close();
+    onEnd();
+  }
   return new ReadableStream({
-    async pull(controller) {
-      try {
-        const { done, value } = next ?? (await lines.next());
-        next = undefined;
-        controller.enqueue(encoder.encode(done ? DONE : value));
-        if (!done) return;
-        controller.close();
-      } catch (error) {
-        controller.enqueue(encoder.encode(sseLine(onError(error)) + DONE));
-        controller.close();
-      }
-      onEnd();
-    },
-    async cancel() {
+    start: (controller) => void write(controller),
+    cancel() {
+      left = true;
       onCancel();
-      await lines.return?.();
-      onEnd();
     },
   });
 }

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { endless, ScriptedEngine } from './scripted-engine.js';
+import { endless, says, ScriptedEngine } from './scripted-engine.js';
 import { listen, type TestServer } from './server.js';
 
 let engine: ScriptedEngine;
@@ -37,6 +37,7 @@ describe('a client that leaves', () => {
     await aborted;
     await expect.poll(() => engine.calls[0]!.ended).toBe(true);
     await expect.poll(() => server.log).toContainEqual(expect.objectContaining({ message: 'answered', status: 499 }));
+    expect(server.log).not.toContainEqual(expect.objectContaining({ message: 'stream failed' }));
   });
 
   test('while it is still sending is no failure of ours', async () => {
@@ -56,4 +57,16 @@ describe('a client that leaves', () => {
     await server.drain.start();
     expect(engine.calls.every(({ ended }) => ended)).toBe(true);
   });
+});
+
+test('a client that stops reading does not keep its place on the worker', async () => {
+  const megabyte = 'word '.repeat(200_000);
+  engine = new ScriptedEngine(says(Array.from({ length: 32 }, () => megabyte)));
+  await server.close();
+  server = await listen(engine);
+  const socket = await send({ stream: true });
+  socket.pause();
+  await expect.poll(() => engine.calls[0]?.ended).toBe(true);
+  await server.drain.start();
+  socket.destroy();
 });
