@@ -17,7 +17,8 @@ import { errorResponses } from './documented-errors.js';
 import { asApiError } from './error-response.js';
 import { planCompletion } from './plan.js';
 import { sseBody, sseLine } from './sse.js';
-import { Tally } from './tally.js';
+import { type Ended, Tally } from './tally.js';
+import { tooLate } from './too-late.js';
 
 const route = createRoute({
   method: 'post',
@@ -53,7 +54,7 @@ export function registerCompletions(app: App, deps: AppDeps): void {
 
     const id = `cmpl-${deps.newId()}`;
     const run = start(deps, { id, createdAtS: Math.floor(deps.nowMs() / 1_000), plan, decision }, c);
-    return body.data.stream ? streamed(c, deps, run, body.data.stream_options?.include_usage === true) : whole(c, run);
+    return body.data.stream ? streamed(c, deps, run, body.data.stream_options?.include_usage === true) : whole(c, deps, run);
   });
 }
 
@@ -74,7 +75,16 @@ function start(deps: AppDeps, admitted: Admitted, c: Context<AppEnv>): Run {
   };
 }
 
-async function whole(c: Context<AppEnv>, { admitted, events, tally, flight }: Run): Promise<Response> {
+/** Undefined while a choice is still running. @throws {ApiError} when all have ended, too late for any text. */
+function allEnded({ admitted: { decision, plan }, tally }: Run, deps: AppDeps): Ended | undefined {
+  const ended = tally.ended();
+  const refusal = ended && tooLate(ended.results, decision, plan.route, deps);
+  if (refusal) throw refusal;
+  return ended;
+}
+
+async function whole(c: Context<AppEnv>, deps: AppDeps, run: Run): Promise<Response> {
+  const { admitted, events, tally, flight } = run;
   const texts = admitted.plan.generations.map(() => '');
   try {
     for await (const event of events) {
@@ -84,14 +94,14 @@ async function whole(c: Context<AppEnv>, { admitted, events, tally, flight }: Ru
   } finally {
     flight.land();
   }
-  const ended = tally.ended()!;
+  const ended = allEnded(run, deps)!;
   for (const [name, value] of Object.entries(timingHeaders(ended))) c.header(name, value);
   return c.json(completion(admitted, texts, ended));
 }
 
 /** Answers once the first text is there: until then a failure is still a status code. */
 async function streamed(c: Context<AppEnv>, deps: AppDeps, run: Run, withUsage: boolean): Promise<Response> {
-  const lines = streamLines(run, withUsage);
+  const lines = streamLines(run, deps, withUsage);
   const first = await lines.next();
   const onError = (error: unknown) => {
     deps.logger.error({ requestId: c.var.requestId, error }, 'stream failed');
@@ -104,11 +114,12 @@ async function streamed(c: Context<AppEnv>, deps: AppDeps, run: Run, withUsage: 
   return c.body(sseBody(first, lines, { onError, onCancel: run.flight.stop, onEnd: () => logAnswer(c, deps) }));
 }
 
-async function* streamLines({ admitted, events, tally, flight }: Run, withUsage: boolean): AsyncGenerator<string, void, void> {
+async function* streamLines(run: Run, deps: AppDeps, withUsage: boolean): AsyncGenerator<string, void, void> {
+  const { admitted, events, tally, flight } = run;
   try {
     for await (const event of events) {
       tally.note(event);
-      const ended = tally.ended();
+      const ended = allEnded(run, deps);
       const { index, text } = event;
       yield sseLine(chunk(admitted, { index, text, stopCause: event.result?.stopCause, report: ended && report(admitted, ended), withUsage }));
     }

@@ -65,6 +65,35 @@ describe("the router's refusals", () => {
   });
 });
 
+describe('a budget that runs out before any text', () => {
+  test.each([
+    ['while its tier was still loading', 0, 503, 'loading'],
+    ['in the queue', 2, 429, 'overloaded'],
+  ])('%s is refused, not answered with nothing', async (_when, promptPatches, status, code) => {
+    const engine = new ScriptedEngine(says([], 'deadline'));
+    engine.promptPatches = promptPatches;
+    server = await listen(engine);
+    for (const body of [valid, { ...valid, stream: true }, { ...valid, prompt: ['Once', 'Twice'] }]) {
+      const response = await server.post('/v1/completions', body);
+      expect(response.status).toBe(status);
+      expect(response.headers.get('retry-after')).not.toBeNull();
+      expect(await response.json()).toMatchObject({ error: { code } });
+    }
+  });
+
+  test('for one choice of several leaves the others their text', async () => {
+    server = await listen(
+      new ScriptedEngine(async function* sayOne({ prompt }) {
+        if (prompt.length === 4) yield new TextEncoder().encode('text');
+        return 'deadline';
+      }),
+    );
+    const response = await server.post('/v1/completions', { ...valid, prompt: ['Once', 'Never'] });
+    expect(response.status).toBe(200);
+    expect(await response.json()).toMatchObject({ choices: [{ text: 'text' }, { text: '' }] });
+  });
+});
+
 describe('errors', () => {
   test('an unknown model is a 404 that repeats its name', async () => {
     server = await listen(new ScriptedEngine(says(['ok'])));

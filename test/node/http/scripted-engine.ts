@@ -9,6 +9,8 @@ export class ScriptedEngine implements Engine {
   readonly workers = 1;
   readonly #script: Script;
   readonly #states: ReadonlyMap<string, TierStatus>;
+  /** What results say was read; 0: the tier never became warm. */
+  promptPatches = 2;
   /** Every call, in order. */
   readonly calls: { readonly options: GenerateOptions; readonly signal: AbortSignal; ended: boolean }[] = [];
 
@@ -38,7 +40,7 @@ export class ScriptedEngine implements Engine {
       const chunks = this.#script(options, signal);
       for (;;) {
         const step = await chunks.next();
-        if (step.done) return resultOf(step.value, completionBytes);
+        if (step.done) return resultOf(step.value, completionBytes, this.promptPatches);
         completionBytes += step.value.length;
         yield step.value;
       }
@@ -50,9 +52,9 @@ export class ScriptedEngine implements Engine {
   async close(): Promise<void> {}
 }
 
-function resultOf(stopCause: StopCause, completionBytes: number): GenerateResult {
+function resultOf(stopCause: StopCause, completionBytes: number, promptPatches: number): GenerateResult {
   const timings = { queueMs: 1, loadMs: 0, prefillMs: 2, decodeMs: 3, firstByteMs: 3 };
-  return { stopCause, promptPatches: 2, completionBytes, decodedPatches: 1, contextTruncated: false, timings };
+  return { stopCause, promptPatches, completionBytes, decodedPatches: 1, contextTruncated: false, timings };
 }
 
 /** Says `chunks`, a patch each, and ends. */

@@ -1,0 +1,20 @@
+import type { GenerateResult } from '../engine/types.js';
+import type { Decision, Router, RouteRequest } from '../router/types.js';
+import { type ApiError, refused } from './api-error.js';
+
+/**
+ * What to say when the budget ran out before any choice had text: an empty 200 would pass for an answer. Undefined if there is text,
+ * or if its absence is the model's own wish.
+ */
+export function tooLate(
+  results: readonly GenerateResult[],
+  { placement }: Decision,
+  route: RouteRequest,
+  { router, nowMs }: { readonly router: Pick<Router, 'explain'>; readonly nowMs: () => number },
+): ApiError | undefined {
+  if (!results.every(({ stopCause, completionBytes }) => stopCause === 'deadline' && completionBytes === 0)) return undefined;
+  const { tiers } = router.explain({ ...route, arrivalMs: nowMs() });
+  const { waitMs = 0, loadMs = 0 } = tiers.find(({ tier }) => tier === placement.tier) ?? {};
+  const neverWarm = results.some(({ promptPatches }) => promptPatches === 0);
+  return refused({ kind: neverWarm ? 'loading' : 'overloaded', retryAfterMs: waitMs + loadMs, tiers });
+}
