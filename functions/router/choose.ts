@@ -56,8 +56,12 @@ export function choose<C extends Candidate>(tiers: readonly Placements<C>[], pin
     const reason = pinned ? 'pinned' : fitting === undefined && warm === undefined ? 'truncates' : reasonFor(larger, warm !== undefined);
     return { kind: 'take', candidate: taken, reason, warm };
   }
-  if (best.every((candidate) => candidate.reach.idle === 'late')) return { kind: 'infeasible' };
-  const warm = available.flat().find((candidate) => !candidate.warm && candidate.reach.warm !== 'late');
+  const placements = available.flat();
+  if (placements.every((candidate) => candidate.reach.idle === 'late')) return { kind: 'infeasible' };
+  // Where nothing is warm yet, only loads stand in the way.
+  const warm =
+    placements.find((candidate) => !candidate.warm && candidate.reach.warm !== 'late') ??
+    (placements.some((candidate) => candidate.warm) ? undefined : best[0]);
   return warm === undefined ? { kind: 'overloaded' } : { kind: 'loading', warm };
 }
 

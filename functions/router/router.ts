@@ -55,7 +55,7 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
     log,
     isIdle: (worker) => ledgers[worker]?.bookings.length === 0 && nowMs() >= (ledgers[worker]?.loadingUntilMs ?? 0),
     isMeasured: (tier) => tierModel(model, tier).measured,
-    onStart: ({ tier, worker }) => setLedger(worker, (ledger) => block(ledger, nowMs() + tierModel(model, tier).loadMs)),
+    onStart: ({ worker }) => setLedger(worker, (ledger) => blockedByLoads(ledger, worker, nowMs())),
     onEnd: ({ tier, worker }, loadMs) => {
       setLedger(worker, (ledger) => unblock(ledger, nowMs()));
       if (loadMs !== undefined) model = learnLoad(model, tier, loadMs);
@@ -69,9 +69,17 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
     ledgers = ledgers.map((ledger, index) => (index === worker ? change(ledger) : ledger));
   };
 
+  /** A load that has outlasted its prediction is believed to go on for as long again as it is late. */
+  function blockedByLoads(ledger: WorkerLedger, worker: number, now: number): WorkerLedger {
+    return warming.underWay(worker).reduce((blocked, { placement, startMs }) => {
+      const predictedMs = startMs + tierModel(model, placement.tier).loadMs;
+      return block(blocked, Math.max(predictedMs, now + (now - predictedMs)));
+    }, ledger);
+  }
+
   function surroundings(): Surroundings {
     const now = nowMs();
-    ledgers = ledgers.map((ledger) => advance(ledger, now));
+    ledgers = ledgers.map((ledger, worker) => advance(blockedByLoads(ledger, worker, now), now));
     headroom = accrue(headroom, engine.workers, now);
     const quarantined = new Set(engine.status().filter(({ state }) => state === 'quarantined').map(({ id }) => id));
     return {

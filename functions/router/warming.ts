@@ -19,9 +19,15 @@ export interface WarmingParts {
   readonly onProbe: (placement: Placement, result: GenerateResult) => void;
 }
 
+interface LoadUnderWay {
+  readonly placement: Placement;
+  readonly startMs: number;
+  readonly done: Promise<void>;
+}
+
 export class Warming {
   readonly #parts: WarmingParts;
-  readonly #loads = new Map<string, Promise<void>>();
+  readonly #loads = new Map<string, LoadUnderWay>();
   readonly #wanted = new Map<string, Placement>();
   readonly #failedAtMs = new Map<string, number>();
   readonly #calibrating = new Set<string>();
@@ -34,8 +40,13 @@ export class Warming {
     return this.#loads.has(key(placement));
   }
 
+  underWay(worker: number): readonly Pick<LoadUnderWay, 'placement' | 'startMs'>[] {
+    return [...this.#loads.values()].filter(({ placement }) => placement.worker === worker);
+  }
+
   /** A request would have run there had it been warm. */
   want(placement: Placement): void {
+    if (this.isLoading(placement)) return;
     const failedAtMs = this.#failedAtMs.get(key(placement)) ?? -Infinity;
     if (this.#parts.nowMs() - failedAtMs >= LOAD_RETRY_MS) this.#wanted.set(key(placement), placement);
   }
@@ -48,12 +59,12 @@ export class Warming {
   /** Ends when the placement is warm and its tier measured; never rejects: a failure is logged, and the tier stays cold. */
   load(placement: Placement): Promise<void> {
     const under = this.#loads.get(key(placement));
-    if (under !== undefined) return under;
+    if (under !== undefined) return under.done;
     this.#wanted.delete(key(placement));
-    const flight = this.#load(placement);
-    this.#loads.set(key(placement), flight);
+    const done = this.#load(placement);
+    this.#loads.set(key(placement), { placement, startMs: this.#parts.nowMs(), done });
     this.#parts.onStart(placement);
-    return flight;
+    return done;
   }
 
   async #load(placement: Placement): Promise<void> {

@@ -54,6 +54,12 @@ describe('choosing a tier', () => {
     expect(choose(three({}, {}, { warm: false }), false)).toMatchObject({ candidate: { tier: 'large' }, reason: 'fits' });
   });
 
+  test('calls no budget infeasible that one of the workers could meet', () => {
+    const slow = candidate('small', { reach: TOO_SLOW, predictedMs: 10 });
+    const loading = candidate('small', { worker: 1, reach: COLD, warm: false, predictedMs: 20 });
+    expect(choose([[slow, loading]], false)).toMatchObject({ kind: 'loading', warm: { worker: 1 } });
+  });
+
   test('lets the smallest begin when none can finish', () => {
     expect(choose(three({ reach: CUT }, { reach: CUT }, { reach: CUT }), false)).toMatchObject({ candidate: { tier: 'small' }, reason: 'truncates' });
   });

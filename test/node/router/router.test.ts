@@ -119,6 +119,17 @@ describe('a cold server', () => {
     expect((await serveAlone(server, { budgetMs: 40 })).answer.kind).toBe('admitted');
   });
 
+  test('whose loads take far longer than the manifests say admits nothing that they would outlast', async () => {
+    const server = virtualServer({ loadSlowdown: 100 });
+    for (let worker = 0; worker < 2; worker += 1) void server.router.warm({ tier: 'stlm-10m', worker });
+    await server.engine.runUntil(1_000);
+    const refused = server.router.route(routeRequest({ budgetMs: 800, arrivalMs: 1_000 }));
+    expect(refused).toMatchObject({ kind: 'loading' });
+    expect(refused.kind === 'loading' && refused.retryAfterMs).toBeGreaterThan(500);
+    await server.engine.runUntil(Infinity);
+    expect((await serveAlone(server, { budgetMs: 30 })).answer.kind).toBe('admitted');
+  });
+
   test('with a quarantined tier serves from the others, and refuses the one that is pinned', async () => {
     const server = await warmServer({ quarantined: ['stlm-100m'] });
     expect(tierOf(await serveAlone(server, { budgetMs: 2_000 }))).toBe('stlm-50m');

@@ -27,6 +27,8 @@ export interface VirtualMachine {
   /** Uniform in [0, 1). */
   readonly random: () => number;
   readonly quarantined?: readonly string[];
+  /** How much longer a load takes than the tier says. */
+  readonly loadSlowdown?: number;
 }
 
 interface Job {
@@ -105,7 +107,7 @@ export class VirtualEngine implements Engine {
     if (this.#warm.has(key)) return Promise.resolve(0);
     const under = this.#loading.get(key);
     if (under !== undefined) return under;
-    const { loadMs } = this.#tier(placement.tier);
+    const loadMs = this.#tier(placement.tier).loadMs * (this.#machine.loadSlowdown ?? 1);
     const flight = new Promise<number>((resolve) => {
       // A load blocks its worker as soon as the run in progress has ended.
       const begin = (): void => {

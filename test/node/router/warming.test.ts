@@ -84,4 +84,15 @@ describe('loading a tier', () => {
     warming.loadWanted();
     expect(loads.length).toBe(1);
   });
+
+  test('that is wanted while it is under way is not done again', async () => {
+    const { warming, loads } = warmingOf();
+    const placement = { tier: 'stlm-10m', worker: 0 };
+    const flight = warming.load(placement);
+    warming.want(placement);
+    loads[0]?.resolve(120);
+    await flight;
+    warming.loadWanted();
+    expect(loads.length).toBe(1);
+  });
 });
