@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -43,32 +42,49 @@ def load(path: Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise
-    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path}: not a readable checkpoint ({error})") from error
+    except Exception as error:  # what a damaged pickle raises depends on the byte that is damaged
+        reason = str(error).partition("\n")[0][:200] or type(error).__name__
+        raise CheckpointError(f"{path}: not a readable checkpoint ({reason})") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not a checkpoint of format {FORMAT}")
     return content
 
 
+def saved_config(path: Path, content: dict[str, Any]) -> dict[str, Any]:
+    """The config a checkpoint was written with. Raises CheckpointError when it holds no model, or fields we do not know."""
+    if missing := [key for key in ("config", "rule_hash", "model") if key not in content]:
+        raise CheckpointError(f"{path}: holds no {', '.join(missing)}")
+    saved, ours = set(content["config"]), {field.name for field in fields(ModelConfig)}
+    if saved != ours:
+        raise CheckpointError(f"{path}: checkpoint of another version of the model ({', '.join(sorted(saved ^ ours))})")
+    return content["config"]
+
+
+def load_weights(path: Path, content: dict[str, Any], model: PatchLM) -> None:
+    """Raises CheckpointError when a weight is missing or has another shape."""
+    try:
+        model.load_state_dict(content["model"])
+    except RuntimeError as error:
+        raise CheckpointError(f"{path}: the weights do not fit its config ({' '.join(str(error).split())[:200]})") from error
+
+
 def check_config(path: Path, content: dict[str, Any], config: ModelConfig, rule: PatchRule) -> None:
     """Raises CheckpointError naming the first field in which the checkpoint's model differs from `config`."""
-    saved = content["config"]
+    saved = saved_config(path, content)
     for field in fields(ModelConfig):
         ours = getattr(config, field.name)
-        if saved.get(field.name) != ours:
-            raise CheckpointError(
-                f"{path}: checkpoint of another config: {field.name} is {saved.get(field.name)!r} there and {ours!r} here"
-            )
+        if saved[field.name] != ours:
+            raise CheckpointError(f"{path}: checkpoint of another config: {field.name} is {saved[field.name]!r} there and {ours!r} here")
     if content["rule_hash"] != rule.rule_hash:
         raise CheckpointError(f"{path}: checkpoint of another patch rule ({content['rule_hash'][:12]}…)")
 
 
 def load_model(path: Path) -> tuple[PatchLM, dict[str, Any]]:
-    """The model of a checkpoint, in evaluation mode, and the checkpoint's other content."""
+    """The model of a checkpoint, in evaluation mode, and the checkpoint's other content. Raises as `load` does."""
     content = load(path)
     rule = PatchRule.load()
-    config = ModelConfig(**content["config"])
+    config = ModelConfig(**saved_config(path, content))
     check_config(path, content, config, rule)
     model = PatchLM(config, rule)
-    model.load_state_dict(content["model"])
+    load_weights(path, content, model)
     return model.eval(), content

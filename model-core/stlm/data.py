@@ -55,7 +55,8 @@ class Source:
             row[filled : filled + len(taken)] = taken
             filled += len(taken)
             lane[1] = start + int((taken != self.rule.specials["pad"]).sum())
-            if lane[1] == len(body) + 2:
+            # >=: a place saved before the source was prepared again may lie behind the document's new end.
+            if lane[1] >= len(body) + 2:
                 lane[0], lane[1] = self.next_document, 0
                 self.next_document += 1
             elif filled == patches:

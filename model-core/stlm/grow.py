@@ -25,6 +25,8 @@ GROWING = ("width", "layers", "heads", "mlp", "local_width", "local_mlp", "words
 
 def check_growth(old: ModelConfig, new: ModelConfig) -> None:
     """Raises ValueError naming the field that cannot grow from `old` to `new`."""
+    if old.local_attention:
+        raise ValueError(f"cannot grow {old.name}: local_attention is an ablation arm")
     for field in dataclasses.fields(ModelConfig):
         a, b = getattr(old, field.name), getattr(new, field.name)
         if field.name in GROWING and a > b:

@@ -20,7 +20,7 @@ QK-norm (arXiv 2010.04245); squared ReLU, Primer (arXiv 2109.08668); rotary, RoF
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 import torch
@@ -31,6 +31,8 @@ from stlm.patch import PatchRule
 
 NORM_EPS = 1e-6
 ROTARY_BASE = 10_000.0
+BLOCK = 32
+"""Inputs that share one scale in int4 and in block-wise 8 bits."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,21 @@ class ModelConfig:
     byte_window: int = 0
     """How many earlier patches that attention also sees (an ablation arm); 0: patches are isolated."""
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for sizes that no model has, or that int4 could not store."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            low = 0 if field.name in ("byte_window", "local_attention") else 1
+            if isinstance(value, int) and value < low:
+                raise ValueError(f"{self.name}: {field.name} is {value}, must be {low} or more")
+        for name in ("width", "mlp", "local_width", "local_mlp", "head_dim"):
+            if getattr(self, name) % BLOCK:
+                raise ValueError(f"{self.name}: {name} is {getattr(self, name)}, must be a multiple of {BLOCK} (one int4 scale)")
+        if self.heads % self.kv_heads:
+            raise ValueError(f"{self.name}: heads is {self.heads}, must be a multiple of kv_heads {self.kv_heads}")
+        if self.local_attention and self.local_width % 64:
+            raise ValueError(f"{self.name}: local_width is {self.local_width}, must be a multiple of 64 with local_attention")
+
     def to_dict(self) -> dict[str, int | str | bool]:
         return asdict(self)
 
@@ -66,8 +83,8 @@ def norm(x: Tensor) -> Tensor:
     return F.rms_norm(x, (x.shape[-1],), eps=NORM_EPS)
 
 
-def fake_quantize(weight: Tensor, block: int = 32) -> Tensor:
-    """int4 rounding of each run of `block` inputs as `quantize.py` exports it, with a straight-through gradient."""
+def fake_quantize(weight: Tensor, block: int = BLOCK) -> Tensor:
+    """int4 rounding of each run of `block` inputs as `quantize_weights.py` exports it, with a straight-through gradient."""
     blocks = weight.detach().reshape(-1, block)
     scale = block_scale(blocks)
     rounded = (blocks / scale).round().clamp(-8, 7) * scale

@@ -14,9 +14,9 @@ from typing import Literal
 import numpy as np
 
 from stlm.graph import GraphBuilder
+from stlm.model import BLOCK
 
 Precision = Literal["fp32", "int4", "uint8"]
-BLOCK = 32
 
 
 def round_blocks(weight: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:

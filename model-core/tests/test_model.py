@@ -104,6 +104,12 @@ def test_growth_into_a_smaller_size_names_the_field() -> None:
         grow(trained_looking(), dataclasses.replace(SMALL, pairs_rows=700))
 
 
+def test_an_ablation_arm_does_not_grow_into_another_function() -> None:
+    arm = dataclasses.replace(SMALL, local_width=64, local_attention=True)
+    with pytest.raises(ValueError, match="local_attention"):
+        grow(trained_looking(arm), dataclasses.replace(arm, layers=3))
+
+
 def test_training_rounds_weights_as_the_export_does() -> None:
     weight = torch.randn(24, 96)
     codes, scale = round_blocks(weight.numpy(), 4)
