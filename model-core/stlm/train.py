@@ -2,7 +2,8 @@
 
 The learning rate is scheduled by the fraction of the budget used (`--max-seconds`, counted over all resumed runs), so a run
 of any length ends annealed. `--max-steps` schedules by steps instead: then a killed and resumed run equals an unbroken one to
-the bit on a CPU. Data parallel through `torchrun`: N processes see the batch of one, cut in N.
+the bit on a CPU. Data parallel through `torchrun`: N processes see the batch of one, cut in N, by the clock of the first;
+on several machines `--out` must be a folder that all of them see, because only the first process writes checkpoints.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from stlm import checkpoint
+from stlm import checkpoint, options
 from stlm.data import RowStream
 from stlm.model import ModelConfig, PatchLM
 from stlm.optim import make_optimizers
@@ -43,28 +44,41 @@ PLOT = "loss.svg"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tier", required=True, choices=sorted(TIERS), help="which size to train")
-    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="change one field of the tier (ablations)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="FIELD=VALUE", help="change one field of `ModelConfig`, e.g. layers=3; repeatable"
+    )
     parser.add_argument("--data", type=Path, required=True, help="folder of prepared shards (python -m stlm prepare)")
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint, metrics and loss plot; an existing run goes on")
     parser.add_argument("--init", type=Path, help="start from this checkpoint's weights (a grown model, an earlier stage)")
-    parser.add_argument("--mix", action="append", default=[], metavar="SOURCE=FACTOR", help="multiply a source's share; 0 drops it")
-    parser.add_argument("--heldout", type=Path, help="prepared shards for validation")
+    parser.add_argument(
+        "--mix", action="append", default=[], metavar="SOURCE=FACTOR", help="multiply a source's share of the rows; 0 drops it; repeatable"
+    )
+    parser.add_argument("--heldout", type=Path, help="folder of prepared shards to validate on; none: no validation")
     budget = parser.add_mutually_exclusive_group(required=True)
-    budget.add_argument("--max-seconds", type=float, help="time budget over all resumed runs")
-    budget.add_argument("--max-steps", type=int, help="step budget (exactly reproducible)")
-    parser.add_argument("--batch-rows", type=int, default=16, help="rows a step, over all processes (default 16)")
-    parser.add_argument("--row-patches", type=int, default=256, help="patches a row, at most the tier's context (default 256)")
+    budget.add_argument("--max-seconds", type=options.positive, help="time budget over all resumed runs")
+    budget.add_argument("--max-steps", type=options.whole_number(1), help="step budget (exactly reproducible)")
+    parser.add_argument("--batch-rows", type=options.whole_number(1), default=16, help="rows a step, over all processes (default 16)")
+    parser.add_argument(
+        "--row-patches", type=options.whole_number(1), default=256, help="patches a row, at most the tier's context (default 256)"
+    )
     parser.add_argument("--matrix-lr", type=float, default=0.02, help="Muon's step length (default 0.02)")
     parser.add_argument("--table-lr", type=float, default=0.01, help="AdamW's learning rate of the tables (default 0.01)")
     parser.add_argument("--head-lr", type=float, default=0.005, help="AdamW's learning rate of the head (default 0.005)")
     parser.add_argument("--weight-decay", type=float, default=0.0, help="cautious decay of the matrices (default 0)")
-    parser.add_argument("--warmup-steps", type=int, default=40)
-    parser.add_argument("--warmdown", type=float, default=0.6, help="fraction of the budget over which rates fall to 5 %% (default 0.6)")
-    parser.add_argument("--int4-fraction", type=float, default=0.15, help="last fraction of the budget trained against int4 rounding")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--checkpoint-seconds", type=float, default=60, help="at most this much work is lost by a kill (default 60)")
-    parser.add_argument("--validate-seconds", type=float, default=300)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--warmup-steps", type=options.whole_number(0), default=40, help="steps over which rates rise from 0 (default 40)")
+    parser.add_argument(
+        "--warmdown", type=options.fraction, default=0.6, help="fraction of the budget over which rates fall to 5 %% (default 0.6)"
+    )
+    parser.add_argument(
+        "--int4-fraction", type=options.fraction, default=0.15, help="last part of the budget, trained against int4 rounding (default 0.15)"
+    )
+    parser.add_argument("--seed", type=options.whole_number(0), default=0, help="of the first weights and the data order (default 0)")
+    parser.add_argument(
+        "--checkpoint-seconds", type=options.positive, default=60, help="at most this much work is lost by a kill (default 60)"
+    )
+    parser.add_argument("--validate-seconds", type=options.positive, default=300, help="time between validations (default 300)")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    parser.add_argument("--device", choices=("cpu", "cuda"), default=device, help="default: cuda where there is one")
     parser.add_argument("--compile", action="store_true", help="torch.compile the trunk blocks (CUDA)")
 
 
@@ -76,9 +90,23 @@ def parse_pairs(pairs: list[str], option: str) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in pairs)
 
 
+def parse_mix(pairs: list[str]) -> dict[str, float]:
+    """Raises ValueError naming the entry whose factor is no number of 0 or more."""
+    mix = {}
+    for name, text in parse_pairs(pairs, "--mix").items():
+        try:
+            mix[name] = float(text)
+        except ValueError:
+            mix[name] = -1.0
+        if not 0 <= mix[name] < float("inf"):
+            raise ValueError(f"--mix {name}={text}: expected a number of 0 or more")
+    return mix
+
+
 def configure(tier: str, changes: dict[str, str]) -> ModelConfig:
-    """The tier's config with single fields changed. Raises ValueError for an unknown field or a value of a wrong type."""
+    """The tier's config with single fields changed. Raises ValueError for an unknown field or a size that cannot be."""
     config = TIERS[tier]
+    changed: dict[str, Any] = {}
     for name, value in changes.items():
         old = getattr(config, name, None)
         if old is None:
@@ -87,24 +115,29 @@ def configure(tier: str, changes: dict[str, str]) -> ModelConfig:
             new = type(old)(int(value)) if isinstance(old, int) else value
         except ValueError as error:
             raise ValueError(f"--set {name}={value}: expected a whole number") from error
-        config = dataclasses.replace(config, **{name: new})
-    return config
+        changed[name] = new
+    return dataclasses.replace(config, **changed)
 
 
 def rate_scale(fraction: float, step: int, warmup_steps: int, warmdown: float) -> float:
     """Factor on every learning rate: linear warm-up, flat, linear fall to 5 % over the last `warmdown` of the budget."""
-    fall = min(1.0, max(0.0, (1.0 - fraction) / warmdown))
-    return min(1.0, (step + 1) / warmup_steps) * (0.05 + 0.95 * fall)
+    fall = min(1.0, max(0.0, (1.0 - fraction) / warmdown)) if warmdown else 1.0
+    return min(1.0, (step + 1) / max(1, warmup_steps)) * (0.05 + 0.95 * fall)
 
 
 class World:
     """This process among those of `torchrun`; alone when there is none."""
 
     def __init__(self, device: str) -> None:
+        self.device = device
         self.size = int(os.environ.get("WORLD_SIZE", "1"))
         self.rank = int(os.environ.get("RANK", "0"))
         if device == "cuda":
+            if not torch.cuda.is_available():
+                raise ValueError("--device cuda: PyTorch sees no CUDA device here")
             torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+            # The forward pass is bf16 anyway; this is for Muon, whose iteration bears the 10 bits of TF32.
+            torch.set_float32_matmul_precision("high")
         if self.size > 1:
             dist.init_process_group("nccl" if device == "cuda" else "gloo")
 
@@ -116,6 +149,14 @@ class World:
         if self.size > 1:
             dist.all_reduce(tensor)
         return tensor
+
+    def agree(self, seconds: float) -> float:
+        """The first process's value, so that all stop, anneal and switch at the same step."""
+        if self.size == 1:
+            return seconds
+        first = torch.tensor(seconds, dtype=torch.float64, device=self.device)
+        dist.broadcast(first, src=0)
+        return first.item()
 
     def sum_gradients(self, model: PatchLM) -> None:
         for parameter in model.parameters():
@@ -175,8 +216,7 @@ class Trainer:
         torch.manual_seed(args.seed)
         self.rule = rule
         self.model = PatchLM(self.config, rule).to(args.device)
-        mix = {name: float(value) for name, value in parse_pairs(args.mix, "--mix").items()}
-        self.stream = RowStream(args.data, rule, args.row_patches, args.seed, mix)
+        self.stream = RowStream(args.data, rule, args.row_patches, args.seed, parse_mix(args.mix))
         self.stream_state = self.stream.state()
         self.optimizers = make_optimizers(self.model, args.matrix_lr, args.table_lr, args.head_lr, args.weight_decay)
         self.base_rates = [[group["lr"] for group in o.param_groups] for o in self.optimizers]
@@ -185,6 +225,8 @@ class Trainer:
         self.patches_seen = 0
         self.seconds = 0.0
         self.parent_bytes = 0
+        # Asked once: others may commit while this process trains the code it has loaded.
+        self.commit = commit()
         self.path: Path = args.out / CHECKPOINT
         args.out.mkdir(parents=True, exist_ok=True)
         if self.path.exists():
@@ -192,7 +234,7 @@ class Trainer:
         elif args.init:
             content = checkpoint.load(args.init)
             checkpoint.check_config(args.init, content, self.config, rule)
-            self.model.load_state_dict(content["model"])
+            checkpoint.load_weights(args.init, content, self.model)
             self.parent_bytes = content["bytes_seen"]
         if args.compile:
             for block in self.model.trunk:
@@ -212,7 +254,9 @@ class Trainer:
     def resume(self) -> None:
         content = checkpoint.load(self.path)
         checkpoint.check_config(self.path, content, self.config, self.rule)
-        self.model.load_state_dict(content["model"])
+        if "optimizers" not in content:
+            raise checkpoint.CheckpointError(f"{self.path}: weights without a run; start from them with --init and another --out")
+        checkpoint.load_weights(self.path, content, self.model)
         for optimizer, state in zip(self.optimizers, content["optimizers"], strict=True):
             optimizer.load_state_dict(state)
         self.stream_state = json.loads(content["stream"])
@@ -220,11 +264,32 @@ class Trainer:
         self.step, self.bytes_seen, self.seconds = content["step"], content["run_bytes"], content["seconds"]
         self.patches_seen = content["patches_seen"]
         self.parent_bytes = content["bytes_seen"] - content["run_bytes"]
-        print(f"resuming {self.path} at step {self.step}, {self.seconds:.0f} s", file=sys.stderr)
+        if self.world.rank == 0:
+            self.forget_lost_steps()
+            print(f"resuming {self.path} at step {self.step}, {self.seconds:.0f} s", file=sys.stderr)
+
+    def forget_lost_steps(self) -> None:
+        """Drops from the metrics what a killed run did after its last checkpoint: those steps are done again."""
+        path: Path = self.args.out / METRICS
+        if not path.exists():
+            return
+        kept = []
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                if json.loads(line)["step"] <= self.step:
+                    kept.append(line + "\n")
+            except (ValueError, KeyError, TypeError):
+                continue
+        part = path.with_suffix(".part")
+        part.write_text("".join(kept), encoding="utf-8")
+        part.replace(path)
 
     def save(self) -> None:
+        """Writes the checkpoint. Raises FloatingPointError rather than replace good weights by broken ones."""
         if self.world.rank:
             return
+        if not all(bool(parameter.isfinite().all()) for parameter in self.model.parameters()):
+            raise FloatingPointError(f"weights are not finite after step {self.step}{self.last_good()}")
         checkpoint.save(
             self.path,
             {
@@ -241,10 +306,13 @@ class Trainer:
                 "bytes_per_patch": self.bytes_seen / max(1, self.patches_seen),
                 "seed": self.args.seed,
                 "command": " ".join(sys.argv),
-                "commit": commit(),
+                "commit": self.commit,
                 "sources": self.stream.licences(),
             },
         )
+
+    def last_good(self) -> str:
+        return f"; {self.path} holds the last good state" if self.path.exists() else "; no checkpoint was written yet"
 
     def train_step(self, rows: np.ndarray) -> float:
         """One update on a whole batch; returns its loss in bits per id."""
@@ -261,7 +329,7 @@ class Trainer:
         (total / count).backward()
         loss = (self.world.sum(total.detach()) / count).item() / math.log(2)
         if not math.isfinite(loss):
-            raise FloatingPointError(f"loss is {loss} at step {self.step}; {self.path} holds the last good state")
+            raise FloatingPointError(f"loss is {loss} at step {self.step}{self.last_good()}")
         self.world.sum_gradients(self.model)
         for optimizer in self.optimizers:
             optimizer.step()
@@ -277,31 +345,40 @@ class Trainer:
         return {"validation_bits_per_byte": validate(self.model, self.validation)}
 
     def run(self) -> None:
-        """Trains until the budget is used, writing metrics, checkpoints and a progress bar on the way."""
-        args, started, before = self.args, time.monotonic(), self.seconds
+        """Trains until the budget is used, writing metrics, checkpoints and a progress bar on the way.
+
+        Where stderr is no terminal, a line at each checkpoint stands for the bar.
+        """
+        args, started, before, first_step = self.args, time.monotonic(), self.seconds, self.step
         saved = validated = self.seconds
         metrics = (args.out / METRICS).open("a") if self.world.rank == 0 else None
-        bar = tqdm(total=100, unit="%", disable=self.world.rank > 0, bar_format="{l_bar}{bar}| {elapsed}<{remaining} {postfix}")
+        done = min(100.0, round(100 * self.fraction, 1))
+        bar = tqdm(total=100, initial=done, disable=True if self.world.rank else None,
+                   bar_format="{l_bar}{bar}| {elapsed}<{remaining} {postfix}")  # fmt: skip
         for rows, state in batches(self.stream, args.batch_rows):
             if self.fraction >= 1:
                 break
             loss = self.train_step(rows)
             self.stream_state = state
-            self.seconds = before + time.monotonic() - started
+            self.seconds = self.world.agree(before + time.monotonic() - started)
             speed = self.bytes_seen / self.seconds
             line = {"step": self.step, "seconds": round(self.seconds, 2), "bytes": self.parent_bytes + self.bytes_seen,
                     "loss": loss, "bytes_per_second": round(speed)}  # fmt: skip
             if self.seconds - validated > args.validate_seconds:
                 line |= self.validation_line()
-                validated = self.seconds = before + time.monotonic() - started
+                validated = before + time.monotonic() - started
             if self.seconds - saved > args.checkpoint_seconds:
                 self.save()
                 saved = self.seconds
+                if bar.disable and metrics:
+                    print(f"step {self.step}, {100 * self.fraction:.1f} %, {loss:.3f} bits/byte, {speed / 1e3:.1f} kB/s", file=sys.stderr)
             if metrics:
                 print(json.dumps(line), file=metrics, flush=True)
             bar.n = min(100.0, round(100 * self.fraction, 1))
             bar.set_postfix_str(f"{loss:.3f} bits/byte, {speed / 1e3:.1f} kB/s")
-        self.save()
+        # A finished run that is started again keeps its checkpoint as it is, with the commit that trained it.
+        if self.step > first_step:
+            self.save()
         bar.close()
         final = self.validation_line()
         if metrics:
@@ -313,8 +390,11 @@ class Trainer:
 
 
 def commit() -> str:
-    """The commit of the working tree, for the artifact's manifest; 'unknown' outside a checkout."""
-    result = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    """The commit of the working tree, for the artifact's manifest; 'unknown' outside a checkout or without git."""
+    try:
+        result = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    except OSError:
+        return "unknown"
     return result.stdout.strip() or "unknown"
 
 

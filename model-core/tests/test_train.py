@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -91,17 +94,110 @@ def test_kill_9_leaves_a_checkpoint_that_goes_on(corpus: Path, tmp_path: Path) -
     assert checkpoint.load(out / train.CHECKPOINT)["step"] == step + 3
 
 
-def test_two_processes_train_as_one_with_the_whole_batch(corpus: Path, tmp_path: Path) -> None:
-    alone, together = tmp_path / "alone", tmp_path / "together"
-    assert run(corpus, alone, "--max-steps", "4") == 0
+def torchrun(*command: str) -> None:
+    """Two processes on this machine; fails when one of them does."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-addr", "127.0.0.1", "--master-port", port,
-               "-m", "stlm", "train", *arguments(corpus, together, "--max-steps", "4")]  # fmt: skip
-    subprocess.run(command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True, timeout=120, capture_output=True)
+    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-addr", "127.0.0.1", "--master-port", port]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, *launcher, *command], cwd=ROOT, env=environment, check=True, timeout=120, capture_output=True)
+
+
+def test_two_processes_train_as_one_with_the_whole_batch(corpus: Path, tmp_path: Path) -> None:
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    assert run(corpus, alone, "--max-steps", "4") == 0
+    torchrun("-m", "stlm", "train", *arguments(corpus, together, "--max-steps", "4"))
     losses = [[json.loads(line).get("loss") for line in (out / train.METRICS).read_text().splitlines()][:4] for out in (alone, together)]
     assert losses[0] == pytest.approx(losses[1], abs=2e-4)
+
+
+def test_two_processes_end_a_time_budget_together_though_their_clocks_differ(corpus: Path, tmp_path: Path) -> None:
+    script = tmp_path / "skewed.py"
+    script.write_text(
+        "import os, sys, time, types\n"
+        "from stlm import train\n"
+        "from stlm.__main__ import main\n"
+        "speed = 1 + int(os.environ['RANK'])\n"
+        "train.time = types.SimpleNamespace(monotonic=lambda: speed * time.monotonic())\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    out = tmp_path / "together"
+    torchrun(str(script), "train", *arguments(corpus, out, "--max-seconds", "1"))
+    assert checkpoint.load(out / train.CHECKPOINT)["seconds"] >= 1
+
+
+def test_a_finished_run_started_again_keeps_its_checkpoint(corpus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert run(corpus, out, "--max-steps", "2") == 0
+    written = (out / train.CHECKPOINT).stat().st_mtime_ns
+    assert run(corpus, out, "--max-steps", "2") == 0
+    assert (out / train.CHECKPOINT).stat().st_mtime_ns == written
+
+
+def test_steps_lost_by_a_kill_leave_the_metrics(corpus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert run(corpus, out, "--max-steps", "3") == 0
+    with (out / train.METRICS).open("a") as metrics:
+        metrics.write('{"step": 4, "loss": 5.0}\n{"step": 5, "lo')
+    assert run(corpus, out, "--max-steps", "5") == 0
+    lines = [json.loads(line) for line in (out / train.METRICS).read_text().splitlines()]
+    assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3, 4, 5]
+
+
+def test_without_a_terminal_a_line_a_checkpoint_stands_for_the_bar(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(corpus, tmp_path / "run", "--max-steps", "3", "--checkpoint-seconds", "1e-6") == 0
+    told = capsys.readouterr().err
+    assert "\r" not in told
+    assert [line.partition(",")[0] for line in told.splitlines()] == ["step 1", "step 2", "step 3"]
+
+
+def test_a_machine_without_git_can_train(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert train.commit() != "unknown"
+    monkeypatch.setenv("PATH", "")
+    assert train.commit() == "unknown"
+
+
+def test_broken_weights_never_replace_good_ones(corpus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert run(corpus, out, "--max-steps", "2") == 0
+    trainer = train.Trainer(parse(arguments(corpus, out, "--max-steps", "4")))
+    trainer.model.head.weight.data[0, 0] = float("inf")
+    with pytest.raises(FloatingPointError, match=r"weights are not finite after step 2; .* holds the last good state"):
+        trainer.save()
+    assert weights(out)["head.weight"].isfinite().all()
+
+
+def test_weights_without_a_run_are_no_run_to_resume(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "run"
+    assert run(corpus, out, "--max-steps", "1") == 0
+    content = checkpoint.load(out / train.CHECKPOINT)
+    del content["optimizers"]
+    checkpoint.save(out / train.CHECKPOINT, content)
+    assert run(corpus, out, "--max-steps", "2") == 1
+    assert "weights without a run; start from them with --init" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda content: content["config"].update(depth=3), "another version of the model (depth)"),
+        (lambda content: content.pop("config"), "holds no config"),
+        (lambda content: content["model"].pop("head.weight"), "the weights do not fit"),
+    ],
+)
+def test_a_checkpoint_of_another_version_is_refused(
+    corpus: Path, tmp_path: Path, change: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    path = tmp_path / "run" / train.CHECKPOINT
+    assert run(corpus, path.parent, "--max-steps", "1") == 0
+    content = checkpoint.load(path)
+    change(content)
+    checkpoint.save(path, content)
+    with pytest.raises(checkpoint.CheckpointError, match=re.escape(message)):
+        checkpoint.load_model(path)
 
 
 def test_a_checkpoint_of_another_config_is_refused(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,6 +249,11 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pyte
         (["--set", "layers=many"], "--set layers=many: expected a whole number"),
         (["--mix", "a"], "--mix 'a': expected NAME=VALUE"),
         (["--mix", "tea=1"], "mix names no source"),
+        (["--mix", "a=-1"], "--mix a=-1: expected a number of 0 or more"),
+        (["--mix", "a=much"], "--mix a=much: expected a number of 0 or more"),
+        (["--set", "layers=0"], "stlm-tiny: layers is 0, must be 1 or more"),
+        (["--set", "local_width=40"], "stlm-tiny: local_width is 40, must be a multiple of 32"),
+        (["--set", "heads=3", "--set", "kv_heads=2"], "heads is 3, must be a multiple of kv_heads 2"),
         (["--row-patches", "4096"], "--row-patches 4096: the context of stlm-tiny is"),
         (["--init", "nowhere.pt"], "nowhere.pt"),
     ],
@@ -162,6 +263,10 @@ def test_wrong_options_name_themselves(
 ) -> None:
     assert run(corpus, tmp_path / "run", "--max-steps", "2", *more) == 1
     assert message in capsys.readouterr().err
+
+
+def test_no_warm_up_and_no_warm_down_is_a_constant_rate() -> None:
+    assert {train.rate_scale(step / 10, step, warmup_steps=0, warmdown=0.0) for step in range(11)} == {1.0}
 
 
 def test_the_learning_rate_warms_up_and_anneals() -> None:
