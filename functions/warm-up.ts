@@ -1,27 +1,42 @@
 import type { Engine } from './engine/types.js';
 import type { Readiness } from './readiness.js';
+import type { Registry } from './registry/registry.js';
 import type { Router } from './router/types.js';
 import type { App, Logger } from './routes/context.js';
 
 interface WarmUpParts {
   readonly app: Pick<App, 'request'>;
   readonly engine: Engine;
+  readonly registry: Pick<Registry, 'verifyLocal'>;
   readonly router: Router;
   readonly readiness: Readiness;
   readonly logger: Logger;
 }
 
+/** Never rejects: a server that could not warm up all the same answers, and says in `/readyz` what it lacks. */
+export async function warmUp(parts: WarmUpParts): Promise<void> {
+  const { engine, registry, logger } = parts;
+  try {
+    await warmSmallest(parts);
+    await registry.verifyLocal();
+  } catch (error) {
+    logger.warn({ error }, 'warm-up broke off');
+  }
+  for (const { id, state, reason } of engine.status()) if (state === 'quarantined') logger.error({ tier: id, reason }, 'quarantined');
+}
+
 /** The smallest tier on every worker, so that some answer is always near. Larger ones load when requests want them. */
-export async function warmSmallest({ app, engine, router, readiness, logger }: WarmUpParts): Promise<void> {
+async function warmSmallest({ app, engine, router, readiness, logger }: WarmUpParts): Promise<void> {
   const [smallest] = engine.manifests;
   if (smallest === undefined) {
-    logger.error({ tiers: engine.status() }, 'there is no usable model');
+    logger.error({}, 'there is no usable model');
     return;
   }
   await Promise.all(Array.from({ length: engine.workers }, (_, worker) => router.warm({ tier: smallest.id, worker })));
   await rehearse(app, smallest.id);
-  const golden = await readiness.golden(smallest.id);
-  logger.info({ tier: smallest.id, golden }, golden === 'reproduced' ? 'ready' : 'not ready: the model does not give its golden text');
+  const proof = await readiness.prove(smallest.id);
+  if (proof.golden === 'reproduced') logger.info({ tier: smallest.id, ...proof }, 'warm');
+  else logger.warn({ tier: smallest.id, ...proof }, 'warm, but it does not give its golden text: see GET /readyz');
 }
 
 /** A process's first request compiles the validators and the routes, tens of milliseconds that no client's budget should pay. */

@@ -16,7 +16,7 @@ import { HttpStore } from '../registry/http-store.js';
 import { Registry } from '../registry/registry.js';
 import { createRouter } from '../router/router.js';
 import { shutDown } from '../shutdown.js';
-import { warmSmallest } from '../warm-up.js';
+import { warmUp } from '../warm-up.js';
 
 const nowMs = () => performance.timeOrigin + performance.now();
 
@@ -36,7 +36,7 @@ async function start(): Promise<void> {
     const url = `http://${host}:${bound}`;
     console.log(`stlm listening on ${url} with ${engine.manifests.map(({ id }) => id).join(', ')}. Try:`);
     console.log(`  curl ${url}/v1/completions -d '{"model":"stlm-auto@300ms","prompt":"Once upon a time","max_tokens":80}'`);
-    void warmSmallest({ app, engine, router, readiness, logger });
+    void warmUp({ app, engine, registry, router, readiness, logger });
   }) as Server;
   server.on('error', refuse);
   process.once('SIGTERM', stop).once('SIGINT', stop);

@@ -71,6 +71,15 @@ export class Registry {
     return model;
   }
 
+  /** Verifies the files that lie on this machine already, so that a corrupt one shows before a request wants it. Downloads nothing. */
+  async verifyLocal(): Promise<void> {
+    for (const manifest of this.manifests) {
+      const { kind } = await this.#store.file(manifest.id, defaultFile(manifest).name);
+      // What is corrupt is now quarantined; what could not be read just now is for a later load to report.
+      if (kind === 'local') await this.model(manifest.id).catch(() => undefined);
+    }
+  }
+
   async #open(tier: string): Promise<LocalModel> {
     const manifest = this.manifests.find(({ id }) => id === tier);
     if (manifest === undefined) throw new ArtifactCorruptError(this.#quarantine.get(tier) ?? `there is no tier ${tier}`);

@@ -14,7 +14,7 @@ const readyContent = { 'application/json': { schema: readinessSchema } };
 const readyRoute = createRoute({
   method: 'get',
   path: '/readyz',
-  summary: 'At least one tier is warm and has reproduced its golden prompt',
+  summary: 'At least one tier is warm and gives its golden text, or begins it',
   responses: {
     200: { description: 'Ready for requests.', content: readyContent },
     503: { description: 'Not yet, no more, or no usable model: the tiers say why.', content: readyContent },
@@ -28,14 +28,21 @@ export function registerHealth(app: App, deps: Pick<AppDeps, 'engine' | 'readine
   });
 
   app.openAPIRegistry.registerPath(readyRoute);
-  app.get('/readyz', async function ready(c) {
-    const tiers = await Promise.all(deps.engine.status().map((status) => describe(status, deps.readiness)));
-    const ready = !deps.drain.draining && tiers.some(({ state, golden }) => state === 'ready' && golden === 'reproduced');
+  app.get('/readyz', function ready(c) {
+    const tiers = deps.engine.status().map((status) => describe(status, deps.readiness));
+    const ready = !deps.drain.draining && tiers.some(({ state, golden }) => state === 'ready' && (golden === 'reproduced' || golden === 'diverges'));
     return c.json({ ready, draining: deps.drain.draining, tiers } satisfies Readiness, ready ? 200 : 503);
   });
 }
 
-async function describe({ id, state, reason, loadMs }: TierStatus, readiness: AppDeps['readiness']): Promise<Readiness['tiers'][number]> {
-  const golden = state === 'ready' ? await readiness.golden(id) : 'unproven';
-  return { id, state, golden, ...(reason !== undefined && { reason }), ...(loadMs !== undefined && { load_ms: loadMs }) };
+function describe({ id, state, reason, loadMs }: TierStatus, readiness: AppDeps['readiness']): Readiness['tiers'][number] {
+  const { golden, matchedBytes } = state === 'ready' ? readiness.known(id) : { golden: 'unproven' as const, matchedBytes: 0 };
+  return {
+    id,
+    state,
+    golden,
+    ...(golden !== 'unproven' && { golden_matched_bytes: matchedBytes }),
+    ...(reason !== undefined && { reason }),
+    ...(loadMs !== undefined && { load_ms: loadMs }),
+  };
 }

@@ -12,9 +12,11 @@ export const readinessSchema = z
         state: z.enum(['cold', 'loading', 'ready', 'quarantined']),
         reason: z.string().optional().meta({ description: 'Why it is quarantined.' }),
         load_ms: z.number().optional(),
-        golden: z
-          .enum(['reproduced', 'differs', 'unproven'])
-          .meta({ description: "Whether the loaded model has reproduced its manifest's golden prompt." }),
+        golden: z.enum(['reproduced', 'diverges', 'differs', 'unproven']).meta({
+          description:
+            "Whether the loaded model gives the text its manifest names. `diverges`: only the beginning of it, as the rounding of another processor may make it; the tier counts as ready. `differs`: not even its first bytes; it does not.",
+        }),
+        golden_matched_bytes: z.int().optional().meta({ description: 'How many bytes of that text came before the first other one.' }),
       }),
     ),
   })

@@ -1,6 +1,9 @@
 /** The server as a process: what it does when asked to stop, and when it cannot start. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { cp, mkdtemp, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, expect, test } from 'vitest';
 import { startServer } from '../server-process.js';
@@ -35,6 +38,26 @@ describe('a server asked to stop', () => {
     const server = await startServer();
     expect(await server.stop()).toBe(0);
   });
+});
+
+test('a corrupt tier shows soon after the start, unasked, and the others serve', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'stlm-artifacts-'));
+  const large = join(folder, 'stlm-large');
+  await cp('test/fixtures/models', folder, { recursive: true });
+  await cp(join(folder, 'stlm-tiny'), large, { recursive: true });
+  const manifest = JSON.parse((await readFile(join(large, 'manifest.json'), 'utf8')).replaceAll('stlm-tiny', 'stlm-large'));
+  manifest.parameters.unique *= 10;
+  await writeFile(join(large, 'manifest.json'), JSON.stringify(manifest));
+  await rename(join(large, 'stlm-tiny.int4.onnx'), join(large, 'stlm-large.int4.onnx'));
+  await truncate(join(large, 'stlm-large.int4.onnx'), 1_000);
+
+  const server = await startServer({ STLM_ARTIFACTS: folder });
+  const tiers = async () => ((await (await fetch(`${server.url}/readyz`)).json()) as { tiers: object[] }).tiers;
+  const reason = expect.stringContaining('stlm-large.int4.onnx: truncated');
+  await expect.poll(tiers, { timeout: 10_000 }).toMatchObject([{ state: 'ready' }, { id: 'stlm-large', state: 'quarantined', reason }]);
+  await expect.poll(() => server.output.join('\n')).toContain('quarantined');
+  expect(await server.stop()).toBe(0);
+  await rm(folder, { recursive: true });
 });
 
 describe('a server that cannot start', () => {

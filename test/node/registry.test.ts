@@ -90,6 +90,16 @@ describe('a folder of artifacts', () => {
     expect(registry.quarantine.get('stlm-10m')).toMatch(reason);
   });
 
+  test('shows a corrupt file before anything wants it, and leaves the others alone', async () => {
+    await writeArtifact(folder, 'stlm-10m', model);
+    await writeArtifact(folder, 'stlm-50m', model);
+    await truncate(join(folder, 'stlm-50m', 'stlm-50m.int4.onnx'), 1000);
+    const registry = await openFolder();
+    await registry.verifyLocal();
+    expect([...registry.quarantine]).toEqual([['stlm-50m', expect.stringContaining('truncated')]]);
+    await expect(registry.model('stlm-10m')).resolves.toMatchObject({ sha256: sha256(model) });
+  });
+
   test('knows no tier it did not list', async () => {
     await expect((await openFolder()).model('../stlm-10m')).rejects.toThrow(ArtifactCorruptError);
   });
@@ -130,6 +140,12 @@ describe('artifacts over HTTP', () => {
     await (await openHttp()).model('stlm-10m');
     expect(requests.filter((url) => url.endsWith('.onnx'))).toHaveLength(1);
     expect(await readdir(cacheFolder)).toEqual([`${sha256(model)}.onnx`]);
+  });
+
+  test('are not fetched in order to verify them', async () => {
+    const registry = await openHttp();
+    await registry.verifyLocal();
+    expect(requests.filter((url) => url.endsWith('.onnx'))).toEqual([]);
   });
 
   test('one cache shared by registries fetches once', async () => {

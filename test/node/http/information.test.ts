@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { says, ScriptedEngine } from './scripted-engine.js';
+import { endless, says, ScriptedEngine } from './scripted-engine.js';
 import { listen, type TestServer } from './server.js';
 
 let server: TestServer;
@@ -11,25 +11,53 @@ const get = async (path: string) => {
 };
 
 describe('/readyz', () => {
+  /** A probe never waits for a proof: the first one only sets it off. */
+  const proven = async () => {
+    await expect.poll(async () => JSON.stringify((await get('/readyz')).json)).not.toContain('"state":"ready","golden":"unproven"');
+    return get('/readyz');
+  };
+
   test('is ready when a warm tier reproduces its golden prompt', async () => {
     server = await listen(new ScriptedEngine(says(['gol', 'den'])));
-    const { status, json } = await get('/readyz');
+    const { status, json } = await proven();
     expect(status).toBe(200);
-    expect(json).toEqual({ ready: true, draining: false, tiers: [{ id: 'stlm-small', state: 'ready', golden: 'reproduced' }] });
+    expect(json).toEqual({ ready: true, draining: false, tiers: [{ id: 'stlm-small', state: 'ready', golden: 'reproduced', golden_matched_bytes: 6 }] });
   });
 
-  test.each([['other'], ['gold'], ['golden!']])('is not ready when it says %j instead of its golden text', async (text) => {
+  test.each([
+    ['goldfish', 4],
+    ['gold', 4],
+    ['golden!', 6],
+  ])('is ready when it says %j, as another rounding may make of its golden text', async (text, matched) => {
     server = await listen(new ScriptedEngine(says([text])));
+    const { status, json } = await proven();
+    expect(status).toBe(200);
+    expect(json).toMatchObject({ ready: true, tiers: [{ golden: 'diverges', golden_matched_bytes: matched }] });
+  });
+
+  test.each([
+    ['other', 0],
+    ['goggles', 2],
+    ['', 0],
+  ])('is not ready when it says %j instead of its golden text', async (text, matched) => {
+    server = await listen(new ScriptedEngine(says([text])));
+    const { status, json } = await proven();
+    expect(status).toBe(503);
+    expect(json).toMatchObject({ ready: false, tiers: [{ golden: 'differs', golden_matched_bytes: matched }] });
+  });
+
+  test('answers at once while a proof waits behind the requests of a busy server', async () => {
+    server = await listen(new ScriptedEngine(endless));
     const { status, json } = await get('/readyz');
     expect(status).toBe(503);
-    expect(json).toMatchObject({ ready: false, tiers: [{ golden: 'differs' }] });
+    expect(json).toMatchObject({ tiers: [{ state: 'ready', golden: 'unproven' }] });
   });
 
   test('proves a tier once, not on every probe', async () => {
     const engine = new ScriptedEngine(says(['golden']));
     server = await listen(engine);
     await Promise.all([get('/readyz'), get('/readyz')]);
-    await get('/readyz');
+    await proven();
     expect(engine.calls).toHaveLength(1);
     expect(engine.calls[0]!.options).toMatchObject({ temperature: 0, maxBytes: 6, deadlineAtMs: Infinity });
   });
@@ -44,8 +72,8 @@ describe('/readyz', () => {
         return 'length';
       }),
     );
-    expect((await get('/readyz')).status).toBe(500);
-    expect((await get('/readyz')).status).toBe(200);
+    expect((await proven()).status).toBe(200);
+    expect(calls).toBe(2);
   });
 
   test('says why a tier is quarantined, and serves with the others', async () => {
@@ -56,10 +84,10 @@ describe('/readyz', () => {
         { id: 'stlm-huge', state: 'cold' },
       ]),
     );
-    const { status, json } = await get('/readyz');
+    const { status, json } = await proven();
     expect(status).toBe(200);
     expect(json['tiers']).toEqual([
-      { id: 'stlm-small', state: 'ready', golden: 'reproduced' },
+      { id: 'stlm-small', state: 'ready', golden: 'reproduced', golden_matched_bytes: 6 },
       { id: 'stlm-large', state: 'quarantined', reason: 'wrong sha256', golden: 'unproven' },
       { id: 'stlm-huge', state: 'cold', golden: 'unproven' },
     ]);
