@@ -15,7 +15,7 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
 
 def orthogonalize(update: Tensor, steps: int = 5) -> Tensor:
-    """The nearest semi-orthogonal matrix to `update` [m, n], singular values within about 0.7-1.2.
+    """The nearest semi-orthogonal matrix to `update` [m, n]; singular values that are not nearly 0 come within about 0.7-1.2.
 
     The Newton-Schulz polynomials of one matrix commute, so they are multiplied up in the small square space and applied
     to the update once: at 384 x 2048 half the arithmetic of iterating on the rectangle.
