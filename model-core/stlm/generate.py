@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stlm import options
 from stlm.runtime import FORCED, REFUSED, Cache, Decoded, Runtime
 
 PREFILL_PATCHES = 64
@@ -30,8 +31,14 @@ class Sampling:
     jitter: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (0 <= self.temperature <= 10 and 0 < self.top_p <= 1 and 0 <= self.top_k <= 272):
-            raise ValueError(f"sampling out of range: {self}")
+        # Far above a temperature of 4 the noise itself would pass for a decision of the host (`export.DECIDED`).
+        for name, value, low, high in (
+            ("temperature", self.temperature, 0, 4),
+            ("top-p", self.top_p, 1e-6, 1),
+            ("top-k", self.top_k, 0, 272),
+        ):
+            if not low <= value <= high:
+                raise ValueError(f"{name} {value}: must be {low} to {high}")
 
 
 class Generator:
@@ -126,28 +133,35 @@ class Generator:
                 break
         return out[:max_ids]
 
+    def raw(self, prompt: bytes, max_bytes: int, sampling: Sampling) -> bytes:
+        """The continuation's bytes."""
+        return bytes(i for i in self.ids(prompt, max_bytes, sampling) if i < 256)
+
     def text(self, prompt: bytes, max_bytes: int, sampling: Sampling) -> str:
         """The continuation, invalid UTF-8 replaced; a character that `max_bytes` cuts is left out."""
-        ids = self.ids(prompt, max_bytes, sampling)
-        raw = bytes(i for i in ids if i < 256)
-        for cut in range(4):
-            try:
-                return raw[: len(raw) - cut].decode("utf-8")
-            except UnicodeDecodeError:
-                continue
-        return raw.decode("utf-8", "replace")
+        return whole_characters(self.raw(prompt, max_bytes, sampling))
+
+
+def whole_characters(raw: bytes) -> str:
+    """Text without a character that the end cuts; other invalid UTF-8 is replaced."""
+    for cut in range(4):
+        try:
+            return raw[: len(raw) - cut].decode("utf-8")
+        except UnicodeDecodeError:
+            continue
+    return raw.decode("utf-8", "replace")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("artifact", type=Path, help="artifact folder (manifest.json and model files)")
-    parser.add_argument("--prompt", required=True)
+    parser.add_argument("--prompt", required=True, help="text to continue; may end anywhere, inside a word too")
     parser.add_argument("--precision", choices=("fp32", "int4", "uint8"), default=None, help="default: the manifest's")
-    parser.add_argument("--max-bytes", type=int, default=200)
-    parser.add_argument("--temperature", type=float, default=0.8, help="0 is greedy")
-    parser.add_argument("--top-p", type=float, default=0.95)
-    parser.add_argument("--top-k", type=int, default=0, help="0: off")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--max-bytes", type=options.whole_number(1), default=200, help="of continuation (default 200)")
+    parser.add_argument("--temperature", type=float, default=0.8, help="0 (greedy) to 4 (default 0.8)")
+    parser.add_argument("--top-p", type=float, default=0.95, help="1: off (default 0.95)")
+    parser.add_argument("--top-k", type=int, default=0, help="0: off (default)")
+    parser.add_argument("--seed", type=options.whole_number(0), default=0, help="the same seed gives the same text (default 0)")
+    parser.add_argument("--threads", type=options.whole_number(1), default=1, help="cores to use (default 1)")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -155,9 +169,9 @@ def main(args: argparse.Namespace) -> int:
         sampling = Sampling(args.temperature, args.top_p, args.top_k, args.seed)
         generator = Generator(Runtime(args.artifact, args.precision, args.threads))
     except (OSError, ValueError) as error:
-        print(f"generate: {error}", file=sys.stderr)
+        print(f"stlm generate: {error}", file=sys.stderr)
         return 1
     # A lone surrogate stands for a byte of the command line that is no UTF-8: it is passed on as that byte.
     prompt = args.prompt.encode("utf-8", "surrogateescape")
-    print(args.prompt + generator.text(prompt, args.max_bytes, sampling))
+    print(whole_characters(prompt + generator.raw(prompt, args.max_bytes, sampling)))
     return 0

@@ -114,4 +114,14 @@ def test_command_prints_prompt_and_continuation(folder: Path, capsys: pytest.Cap
     assert generate.main(parser.parse_args([str(folder), "--prompt", "Hello wor", "--max-bytes", "20"])) == 0
     assert capsys.readouterr().out.startswith("Hello wor")
     assert generate.main(parser.parse_args([str(folder), "--prompt", "x", "--temperature", "-1"])) == 1
+    assert "temperature -1.0: must be 0 to 4" in capsys.readouterr().err
     assert generate.main(parser.parse_args([str(folder / "absent"), "--prompt", "x"])) == 1
+
+
+def test_a_prompt_may_end_inside_a_character(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Generator, "ids", lambda *_: [0xA9, ord("s")])
+    parser = argparse.ArgumentParser()
+    generate.add_arguments(parser)
+    # What Python makes of the bytes caf\xc3 on a command line.
+    assert generate.main(parser.parse_args([str(folder), "--prompt", "caf\udcc3"])) == 0
+    assert capsys.readouterr().out == "cafés\n"
