@@ -19,7 +19,7 @@ from typing import TypedDict
 import numpy as np
 from tqdm import tqdm
 
-from stlm.ngram import KneserNey
+from stlm.ngram import MAX_ORDER, KneserNey
 from stlm.prepare import parse_bytes
 from stlm.shards import ShardIndex, iterate_documents
 
@@ -29,6 +29,26 @@ class DomainBaseline(TypedDict):
     bytes: int
     xz: float
     ngram: float
+
+
+class BaselineReport(TypedDict):
+    """What `--json` holds."""
+
+    command: str
+    ngram: dict[str, int | str]
+    bitsPerByte: list[DomainBaseline]
+    mean: dict[str, float]
+
+
+def load_baselines(path: Path) -> BaselineReport:
+    """Raises FileNotFoundError, or ValueError when the file is no report of `stlm baseline`."""
+    try:
+        report: BaselineReport = json.loads(path.read_text(encoding="utf-8"))
+        if not all(DomainBaseline.__required_keys__ <= set(row) for row in report["bitsPerByte"]):
+            raise KeyError("bitsPerByte")
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: not a report of `stlm baseline`") from error
+    return report
 
 
 def xz_bits_per_byte(text: bytes) -> float:
@@ -74,7 +94,7 @@ def measure(model: KneserNey, heldout: Path) -> list[DomainBaseline]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--train", type=Path, required=True, help="folder of prepared shards to count")
     parser.add_argument("--heldout", type=Path, required=True, help="folder of prepared shards, a source a domain")
-    parser.add_argument("--order", type=int, default=5)
+    parser.add_argument("--order", type=int, default=5, help=f"bytes in an n-gram, 1 to {MAX_ORDER} (default 5)")
     parser.add_argument("--max-bytes", type=parse_bytes, default=None, help="train on this much, e.g. 100MB")
     parser.add_argument("--json", type=Path, default=None, help="also write the figures to this file")
 
@@ -85,7 +105,7 @@ def main(args: argparse.Namespace) -> int:
         model = KneserNey(training_documents(args.train, args.max_bytes), args.order)
         rows = measure(model, args.heldout)
     except (OSError, ValueError) as error:
-        print(f"baseline: {error}", file=sys.stderr)
+        print(f"stlm baseline: {error}", file=sys.stderr)
         return 1
     name = f"KN{args.order}"
     print(f"{'domain':<24}{'bytes':>12}{'xz -9e':>10}{name:>10}")
@@ -95,7 +115,7 @@ def main(args: argparse.Namespace) -> int:
     print(f"{'mean over domains':<24}{sum(row['bytes'] for row in rows):>12,}{mean['xz']:>10.4f}{mean['ngram']:>10.4f}")
     print(f"{model.training_bytes:,} training bytes, {time.perf_counter() - started:.0f} s")
     if args.json:
-        report = {
+        report: BaselineReport = {
             "command": shlex.join(["python", "-m", "stlm", *sys.argv[1:]]),
             "ngram": {
                 "order": args.order,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 from dataclasses import replace
 from pathlib import Path
 
-from stlm.baseline import DomainBaseline
+from stlm.baseline import BaselineReport, DomainBaseline, load_baselines
 from stlm.generate import Generator, Sampling
 from stlm.manifest import DataSource, Manifest
 from stlm.runtime import Runtime
@@ -45,7 +44,7 @@ def usage(manifest: Manifest) -> str:
     return f"From `model-core/`, without the server (a prompt may end anywhere, inside a word too):\n\n```sh\n{command}\n```"
 
 
-def evaluation_table(manifest: Manifest, baselines: dict[str, DomainBaseline], order: int) -> str:
+def evaluation_table(manifest: Manifest, baselines: dict[str, DomainBaseline], order: int | str) -> str:
     """Bits per byte by domain beside the baselines, with the commands that measured them."""
     evaluation = manifest.get("evaluation")
     if evaluation is None:
@@ -131,13 +130,12 @@ def files_table(manifest: Manifest) -> str:
     return "\n".join(["| file | weights | bytes | sha256 |", "|---|---|---:|---|", *lines])
 
 
-def write_card(runtime: Runtime, report: dict[str, object], command: str) -> str:
-    """The card's Markdown. `report` is the file of `stlm baseline`. Raises ValueError before the tier was evaluated."""
+def write_card(runtime: Runtime, report: BaselineReport, command: str) -> str:
+    """The card's Markdown. Raises ValueError before the tier was evaluated."""
     manifest = runtime.manifest
-    baselines = {row["domain"]: row for row in report["bitsPerByte"]}  # type: ignore[index, union-attr]
-    order = report["ngram"]["order"]  # type: ignore[index, call-overload]
+    baselines = {row["domain"]: row for row in report["bitsPerByte"]}
     sections = {
-        "How well it predicts": evaluation_table(manifest, baselines, order),
+        "How well it predicts": evaluation_table(manifest, baselines, report["ngram"]["order"]),
         "What it writes": samples(runtime),
         "How it was made": training(manifest, command),
         "What it cannot do": limits(manifest),
@@ -155,11 +153,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     try:
-        report = json.loads(args.baselines.read_text(encoding="utf-8"))
-        card = write_card(Runtime(args.artifact), report, args.trained_with)
+        card = write_card(Runtime(args.artifact), load_baselines(args.baselines), args.trained_with)
         (args.artifact / "README.md").write_text(card, encoding="utf-8", newline="\n")
-    except (OSError, ValueError, KeyError) as error:
-        print(f"card: {error}", file=sys.stderr)
+    except (OSError, ValueError) as error:
+        print(f"stlm card: {error}", file=sys.stderr)
         return 1
     print(args.artifact / "README.md")
     return 0

@@ -86,7 +86,7 @@ def _read_jsonl(path: Path, join_prompts: bool, progress: Progress) -> Iterator[
 def _record_text(line: bytes, join_prompts: bool) -> bytes | None:
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(record, dict):
         return None

@@ -24,6 +24,8 @@ from typing import TypedDict
 import numpy as np
 from tqdm import tqdm
 
+from stlm import options
+from stlm.baseline import DomainBaseline, load_baselines
 from stlm.manifest import DomainBits, Evaluation, save_manifest
 from stlm.measure import measure_golden, measure_latency
 from stlm.patch import document_ids
@@ -148,15 +150,18 @@ def evaluate_domain(scorer: Scorer, documents: list[np.ndarray], name: str) -> D
 
 
 def evaluate(runtime: Runtime, heldout: Path, bytes_per_domain: int, report_path: Path | None) -> list[DomainBits]:
-    """Every domain of `heldout`. With `report_path`, finished domains are kept there and not measured again."""
+    """Every domain of `heldout`. With `report_path`, finished domains are kept there and not measured again.
+
+    Raises ValueError when there is nothing to measure or `report_path` holds something else.
+    """
     index = ShardIndex.load(heldout)
     report: Report = {
         "config": {"sha256": runtime.file["sha256"], "bytesPerDomain": bytes_per_domain, "heldout": _identity(index)},
         "bitsPerByte": [],
     }
     if report_path and report_path.exists():
-        earlier: Report = json.loads(report_path.read_text(encoding="utf-8"))
-        if earlier.get("config") == report["config"]:
+        earlier = read_report(report_path)
+        if earlier["config"] == report["config"]:
             report = earlier
     done = {row["domain"] for row in report["bitsPerByte"]}
     scorer = Scorer(runtime)
@@ -167,8 +172,23 @@ def evaluate(runtime: Runtime, heldout: Path, bytes_per_domain: int, report_path
         report["bitsPerByte"].append(evaluate_domain(scorer, excerpt(documents, bytes_per_domain), source.name))
         if report_path:
             report_path.parent.mkdir(parents=True, exist_ok=True)
-            report_path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+            part = report_path.with_name(f"{report_path.name}.part")
+            part.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+            part.replace(report_path)
+    if not report["bitsPerByte"]:
+        raise ValueError(f"{heldout}: no documents to measure")
     return report["bitsPerByte"]
+
+
+def read_report(path: Path) -> Report:
+    """Raises ValueError when the file is no report, so that nothing else is overwritten."""
+    try:
+        report: Report = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(report["config"], dict) or not all(DomainBits.__required_keys__ <= set(row) for row in report["bitsPerByte"]):
+            raise TypeError("of another shape")
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: not a report of `stlm evaluate`; name another file") from error
+    return report
 
 
 def _identity(index: ShardIndex) -> str:
@@ -180,11 +200,8 @@ def mean_of(rows: list[DomainBits]) -> float:
     return round(sum(row["bitsPerByte"] for row in rows) / len(rows), 4)
 
 
-def print_table(rows: list[DomainBits], baselines: Path | None) -> None:
-    """One line a domain, beside the baselines where a report of `stlm baseline` is given."""
-    compared = {}
-    if baselines:
-        compared = {row["domain"]: row for row in json.loads(baselines.read_text(encoding="utf-8"))["bitsPerByte"]}
+def print_table(rows: list[DomainBits], compared: dict[str, DomainBaseline]) -> None:
+    """One line a domain, beside its baselines where there are any."""
     print(f"{'domain':<24}{'bytes':>12}{'bits/byte':>11}" + (f"{'xz -9e':>9}{'n-gram':>9}" if compared else ""))
     for row in rows:
         line = f"{row['domain']:<24}{row['bytes']:>12,}{row['bitsPerByte']:>11.4f}"
@@ -199,10 +216,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("artifact", type=Path, help="artifact folder (manifest.json and model files)")
     parser.add_argument("--heldout", type=Path, required=True, help="folder of prepared shards, a source a domain")
     parser.add_argument("--precision", choices=("fp32", "int4", "uint8"), default=None, help="default: the manifest's")
-    parser.add_argument("--bytes-per-domain", type=int, default=65536, help="0: everything (default 65536)")
+    parser.add_argument(
+        "--bytes-per-domain", type=options.whole_number(0), default=65536, help="from each domain at most; 0: everything (default 65536)"
+    )
     parser.add_argument("--baselines", type=Path, default=None, help="report of `stlm baseline` to print beside")
     parser.add_argument("--json", type=Path, default=None, help="report; a run that was interrupted goes on from it")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=options.whole_number(1), default=1, help="cores to use (default 1)")
     parser.add_argument("--write", action="store_true", help="put the figures, the golden text and the latency seed into the manifest")
 
 
@@ -211,8 +230,9 @@ def main(args: argparse.Namespace) -> int:
         runtime = Runtime(args.artifact, args.precision, args.threads)
         if args.write and runtime.file["precision"] != runtime.manifest["defaultPrecision"]:
             raise ValueError("--write: the manifest speaks of the default precision only")
+        compared = load_baselines(args.baselines)["bitsPerByte"] if args.baselines else []
         rows = evaluate(runtime, args.heldout, args.bytes_per_domain, args.json)
-        print_table(rows, args.baselines)
+        print_table(rows, {row["domain"]: row for row in compared})
         if args.write:
             evaluation: Evaluation = {
                 "command": shlex.join(["python", "-m", "stlm", *sys.argv[1:]]),
@@ -225,6 +245,6 @@ def main(args: argparse.Namespace) -> int:
             runtime.manifest["latencySeed"] = measure_latency(args.artifact, args.threads)
             save_manifest(args.artifact, runtime.manifest)
     except (OSError, ValueError, RuntimeError) as error:
-        print(f"evaluate: {error}", file=sys.stderr)
+        print(f"stlm evaluate: {error}", file=sys.stderr)
         return 1
     return 0

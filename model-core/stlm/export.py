@@ -25,13 +25,14 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from torch import Tensor
 
 from stlm.checkpoint import load_model
 from stlm.graph import GraphBuilder, Shape, value
 from stlm.model import NORM_EPS, PatchLM
 from stlm.quantize_weights import Precision, Weights
 
-FORCED = 50.0
+DECIDED = 50.0
 """Noise above this is a decision of the host (a forced byte, a strong bias) and passes the nucleus filter."""
 REFUSED = -1e9
 
@@ -43,8 +44,8 @@ def build(model: PatchLM, precision: Precision) -> onnx.ModelProto:
     return Exporter(model, precision).export()
 
 
-def array(parameter: object) -> np.ndarray:
-    return parameter.detach().float().cpu().numpy()  # type: ignore[attr-defined]
+def array(parameter: Tensor) -> np.ndarray:
+    return parameter.detach().float().cpu().numpy()
 
 
 class Exporter:
@@ -242,7 +243,7 @@ class Exporter:
         rank = g.constant(np.arange(c.vocabulary, dtype=np.float32)[None], "rank")
         kept = on.op("And", on.op("Less", mass_before, top_p), on.op("Less", rank, top_k))
         bound = on.op("ReduceMin", on.op("Where", kept, ordered, g.scalar(np.inf, np.float32)), g.integers(-1))
-        forced = on.op("Greater", noise, g.scalar(FORCED, np.float32))
+        forced = on.op("Greater", noise, g.scalar(DECIDED, np.float32))
         passes = on.op("Or", on.op("GreaterOrEqual", scaled, bound), forced)
         on.add("Where", [passes, scores, g.scalar(REFUSED, np.float32)], ["filtered_scores"])
         off.add("Identity", [scores], ["all_scores"])
@@ -262,6 +263,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     try:
         model, _ = load_model(args.checkpoint)
+        args.output.parent.mkdir(parents=True, exist_ok=True)
         onnx.save(build(model, "fp32"), args.output)
     except (ValueError, OSError) as error:
         print(f"stlm export: {error}", file=sys.stderr)

@@ -110,6 +110,9 @@ class Manifest(TypedDict):
     latencySeed: NotRequired[LatencySeed]
 
 
+_SECTIONS = {"parameters": Parameters, "patch": PatchInfo, "context": Context, "trunk": Trunk, "graph": Graph, "training": Training}
+
+
 def load_manifest(folder: Path) -> Manifest:
     """Raises FileNotFoundError, or ValueError for a manifest of another shape or one that names a path."""
     path = folder / MANIFEST_NAME
@@ -122,7 +125,12 @@ def load_manifest(folder: Path) -> Manifest:
             raise ValueError(f"{path}: schema version {manifest['schemaVersion']}, expected {SCHEMA_VERSION}")
         if not _TIER_ID.fullmatch(manifest["id"]):
             raise ValueError(f"{path}: bad id {manifest['id']!r}")
+        for section, shape in _SECTIONS.items():
+            if missing := shape.__required_keys__ - set(manifest[section]):
+                raise ValueError(f"{path}: no {', '.join(sorted(missing))} in {section}")
         for file in manifest["files"]:
+            if missing := ModelFile.__required_keys__ - set(file):
+                raise ValueError(f"{path}: a file without {', '.join(sorted(missing))}")
             if not _FILE_NAME.fullmatch(file["name"]):
                 raise ValueError(f"{path}: bad file name {file['name']!r}")
     except (json.JSONDecodeError, TypeError, KeyError) as error:

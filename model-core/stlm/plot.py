@@ -89,24 +89,29 @@ def draw(curves: list[Curve], axis: str, output: Path) -> None:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("metrics", type=Path, nargs="+", help="metrics JSONL of one or more runs")
     parser.add_argument("--output", type=Path, required=True, help="an .svg or .png file")
-    parser.add_argument("--axis", choices=("bytes", "seconds"), default="bytes")
+    parser.add_argument("--axis", choices=("bytes", "seconds"), default="bytes", help="what runs along the bottom (default bytes)")
 
 
 def main(args: argparse.Namespace) -> int:
     if args.output.suffix not in (".svg", ".png"):
-        print("plot: --output must end in .svg or .png", file=sys.stderr)
+        print("stlm plot: --output must end in .svg or .png", file=sys.stderr)
         return 1
     try:
         curves = [read_metrics(path) for path in args.metrics]
     except OSError as error:
-        print(f"plot: {error}", file=sys.stderr)
+        print(f"stlm plot: {error}", file=sys.stderr)
         return 1
     for curve, path in zip(curves, args.metrics, strict=True):
         if curve.bad_lines:
             print(f"{path}: {curve.bad_lines} unreadable lines left out", file=sys.stderr)
     if not any(curve.training or curve.validation for curve in curves):
-        print("plot: no measurement in these files", file=sys.stderr)
+        print("stlm plot: no measurement in these files", file=sys.stderr)
         return 1
-    draw(curves, args.axis, args.output)
+    try:
+        args.output.parent.mkdir(parents=True, exist_ok=True)
+        draw(curves, args.axis, args.output)
+    except OSError as error:
+        print(f"stlm plot: {error}", file=sys.stderr)
+        return 1
     print(args.output)
     return 0

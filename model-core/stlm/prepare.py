@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from stlm.corpus import CorpusError, Progress, corpus_suffix, read_documents
+from stlm.corpus import SUFFIXES, CorpusError, Progress, corpus_suffix, read_documents
 from stlm.shards import INDEX_NAME, ShardIndex, ShardWriter, Source
 
 _UNITS = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -50,7 +50,7 @@ def parse_bytes(text: str) -> int:
 def find_inputs(specs: list[str]) -> list[Input]:
     """Expands `DIR_OR_FILE[=weight]` into files; a later mention of a file replaces its earlier weight.
 
-    Raises ValueError for a path that does not exist or a weight that is no positive number.
+    Raises ValueError for a path that does not exist, a folder without corpus files, or a weight that is no positive number.
     """
     weights: dict[Path, float] = {}
     for spec in specs:
@@ -67,6 +67,8 @@ def find_inputs(specs: list[str]) -> list[Input]:
         if not path.exists():
             raise ValueError(f"{path}: no such file or folder")
         files = sorted(p for p in path.iterdir() if corpus_suffix(p)) if path.is_dir() else [path]
+        if not files:
+            raise ValueError(f"{path}: holds no {', '.join(SUFFIXES)} file (folders inside it are not searched)")
         weights.update(dict.fromkeys(files, weight))
     return [Input(path, name, weight) for (path, weight), name in zip(weights.items(), _names(weights), strict=True)]
 
@@ -201,11 +203,18 @@ def _open_index(folder: Path, settings: Settings) -> ShardIndex:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--input", action="append", required=True, metavar="DIR_OR_FILE[=WEIGHT]", help="repeatable")
+    help_input = f"a file ({', '.join(SUFFIXES)}), or a folder of such; WEIGHT multiplies its share in training (default 1); repeatable"
+    parser.add_argument("--input", action="append", required=True, metavar="DIR_OR_FILE[=WEIGHT]", help=help_input)
     parser.add_argument("--output", type=Path, required=True, help="folder for the shards and index.json")
-    parser.add_argument("--max-bytes-per-source", type=parse_bytes, default=None, help="e.g. 1MiB; default: no limit")
-    parser.add_argument("--shard-bytes", type=parse_bytes, default=parse_bytes("64MiB"))
-    parser.add_argument("--join-prompts", action="store_true", help="records of prompt and response become documents")
+    parser.add_argument(
+        "--max-bytes-per-source", type=parse_bytes, default=None, help="stop reading a file there, e.g. 1MiB; default: no limit"
+    )
+    parser.add_argument(
+        "--shard-bytes", type=parse_bytes, default=parse_bytes("64MiB"), help="start a new shard after this much (default 64MiB)"
+    )
+    parser.add_argument(
+        "--join-prompts", action="store_true", help="a JSON record of `prompt` and `response` without `text` becomes a document too"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -218,7 +227,7 @@ def main(args: argparse.Namespace) -> int:
         with tqdm(total=total, unit="B", unit_scale=True, disable=None) as bar:
             index, skipped = prepare(inputs, args.output, settings, bar)
     except (ValueError, OSError) as error:
-        print(f"prepare: {error}", file=sys.stderr)
+        print(f"stlm prepare: {error}", file=sys.stderr)
         return 1
     print(
         f"{len(index.sources)} sources, {sum(s.bytes for s in index.sources):,} bytes, "

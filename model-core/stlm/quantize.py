@@ -14,16 +14,16 @@ import onnx
 
 from stlm.checkpoint import load_model
 from stlm.export import build
-from stlm.manifest import Graph, Manifest, Tensor, describe_file, save_manifest
+from stlm.manifest import SCHEMA_VERSION, Graph, Manifest, Tensor, describe_file, save_manifest
 from stlm.model import PatchLM
 from stlm.quantize_weights import Precision
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", type=Path, help="checkpoint.pt of a run")
-    parser.add_argument("output", type=Path, help="artifact folder to write, named after the tier")
+    parser.add_argument("output", type=Path, help="artifact folder to write; the server wants it named after the tier")
     kinds = get_args(Precision)
-    parser.add_argument("--precision", action="append", choices=kinds, help="files to write; the first is the default (default: int4)")
+    parser.add_argument("--precision", action="append", choices=kinds, help="repeatable; the first is the one served (default: int4)")
 
 
 def describe_graph(model: onnx.ModelProto) -> Graph:
@@ -45,7 +45,7 @@ def describe_model(model: PatchLM, content: dict[str, Any]) -> Manifest:
     """The manifest of a checkpoint, without files. A table shared by encoder and decoder counts twice as effective."""
     config, parts = model.config, model.parameters_by_part()
     return {
-        "schemaVersion": 1,
+        "schemaVersion": SCHEMA_VERSION,
         "id": config.name,
         "parameters": {
             "unique": parts["total"],

@@ -43,7 +43,11 @@ class Runtime:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        self.session = ort.InferenceSession(folder / self.file["name"], options, providers=["CPUExecutionProvider"])
+        path = folder / self.file["name"]
+        try:
+            self.session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's exceptions have no base class but this
+            raise ValueError(f"{path}: onnxruntime {ort.__version__} cannot load it ({error})") from error
 
     def empty_past(self, batch: int, slots: int) -> list[np.ndarray]:
         """Zeroed keys and values, k then v of each layer, each float32 [batch, kv, slots, hd]."""

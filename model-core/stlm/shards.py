@@ -59,6 +59,8 @@ class ShardIndex:
     def load(cls, folder: Path) -> ShardIndex:
         """Reads `folder/index.json`. Raises FileNotFoundError, or ValueError when it is not a shard index."""
         path = folder / INDEX_NAME
+        if not path.exists():
+            raise FileNotFoundError(f"{folder}: no prepared shards (make them with `python -m stlm prepare`)")
         try:
             raw = json.loads(path.read_text(encoding="utf-8"))
             if raw["version"] != FORMAT_VERSION:

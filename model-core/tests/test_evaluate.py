@@ -13,9 +13,10 @@ import torch
 from tiny_artifact import CONTEXT, random_model, write_artifact
 
 from stlm import evaluate, prepare
-from stlm.manifest import load_manifest
+from stlm.manifest import describe_file, load_manifest, save_manifest
 from stlm.model import PatchLM
 from stlm.patch import PatchRule, document_ids
+from stlm.shards import ShardIndex
 
 RULE = PatchRule.load()
 PAD = RULE.specials["pad"]
@@ -181,7 +182,53 @@ def test_damaged_artifacts_are_refused(
     assert run(tmp_path, folders[1]) == 1
     assert "bad file name" in capsys.readouterr().err
     manifest["files"] = []
-    manifest["patch"]["ruleHash"] = "0" * 64
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     assert run(tmp_path, folders[1]) == 1
     assert "no fp32 file" in capsys.readouterr().err
+    del manifest["trunk"]["layers"]
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    assert run(tmp_path, folders[1]) == 1
+    assert "no layers in trunk" in capsys.readouterr().err
+
+
+def test_artifacts_of_another_patch_rule_are_refused(
+    tmp_path: Path, folders: tuple[Path, Path], model: PatchLM, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = write_artifact(tmp_path, model)
+    manifest["patch"]["ruleHash"] = "0" * 64
+    save_manifest(tmp_path, manifest)
+    assert run(tmp_path, folders[1]) == 1
+    assert "another patch rule" in capsys.readouterr().err
+
+
+def test_a_model_file_that_onnxruntime_refuses_is_named(
+    tmp_path: Path, folders: tuple[Path, Path], model: PatchLM, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = write_artifact(tmp_path, model)
+    (tmp_path / "stlm-tiny.fp32.onnx").write_bytes(b"whole, but no graph")
+    manifest["files"] = [describe_file(tmp_path / "stlm-tiny.fp32.onnx", "fp32")]
+    save_manifest(tmp_path, manifest)
+    assert run(tmp_path, folders[1]) == 1
+    assert "stlm-tiny.fp32.onnx: onnxruntime" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--baselines", "--json"])
+@pytest.mark.parametrize("content", ["{", "[1, 2]", '{"bitsPerByte": [{}]}'])
+def test_a_file_that_is_no_report_is_named_before_the_work_and_kept(
+    tmp_path: Path, folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str], option: str, content: str
+) -> None:
+    path = tmp_path / "other.json"
+    path.write_text(content)
+    assert run(*folders, option, path) == 1
+    captured = capsys.readouterr()
+    assert f"{path}: not a report of" in captured.err
+    assert "mean over domains" not in captured.out
+    assert path.read_text() == content
+
+
+def test_nothing_to_measure_is_said(tmp_path: Path, folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(folders[0], tmp_path) == 1
+    assert f"{tmp_path}: no prepared shards" in capsys.readouterr().err
+    ShardIndex({}).save(tmp_path)
+    assert run(folders[0], tmp_path) == 1
+    assert f"{tmp_path}: no documents" in capsys.readouterr().err

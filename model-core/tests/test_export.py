@@ -224,7 +224,7 @@ def test_several_continuations_of_one_state_end_each_on_their_own(session: ort.I
     toks = session.run(["toks"], feeds(rows, NO_PATCH, empty_past(), 0, sel=sel, noise=noise, nucleus=np.zeros((4, 3), np.float32)))[0]
     for i in range(4):
         alone = session.run(["toks"], feeds(rows, NO_PATCH, empty_past(), 0, noise=noise[:, i : i + 1]))[0][:, 0]
-        assert toks[: len(alone), i].tolist() == alone.tolist()
+        assert toks[: len(alone), i].tolist() == alone.tolist() and (toks[len(alone) :, i] == PAD).all()
 
 
 def test_top_k_and_top_p_keep_only_the_likeliest(session: ort.InferenceSession) -> None:

@@ -21,7 +21,6 @@ def write_run(folder: Path, name: str, steps: int = 50) -> Path:
             "seconds": s * 2.0,
             "bytes": s * 1e6,
             "loss": 2 + 6 / (s + 1),
-            "lr_scale": 1,
             "bytes_per_second": 1e5,
         }
         for s in range(steps)
@@ -71,6 +70,13 @@ def test_nothing_to_draw_is_a_failure(tmp_path: Path) -> None:
     assert run(tmp_path / "metrics.jsonl", "--output", tmp_path / "loss.svg") == 1
     assert run(tmp_path / "absent.jsonl", "--output", tmp_path / "loss.svg") == 1
     assert run(tmp_path / "metrics.jsonl", "--output", tmp_path / "loss.gif") == 1
+
+
+def test_an_output_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    metrics = write_run(tmp_path, "run")
+    assert run(metrics, "--output", tmp_path / "new" / "loss.svg") == 0
+    assert run(metrics, "--output", metrics / "loss.svg") == 1
+    assert "stlm plot:" in capsys.readouterr().err
 
 
 def test_smoothing_is_unbiased_from_the_first_point() -> None:

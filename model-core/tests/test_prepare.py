@@ -129,6 +129,13 @@ def test_missing_input_is_a_failure(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "no such file or folder" in capsys.readouterr().err
 
 
+def test_a_folder_without_corpus_files_is_a_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "inner").mkdir()
+    write_text(tmp_path / "inner" / "a.txt", "text")
+    assert run(tmp_path / "out", "--input", tmp_path) == 1
+    assert f"{tmp_path}: holds no .txt" in capsys.readouterr().err
+
+
 def test_invalid_utf8_is_repaired_and_counted(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"good\n<|doc|>\nbad \xff\xfe tail\n<|doc|>\n\xef\xbb\xbfmark")
     assert run(tmp_path / "out", "--input", tmp_path / "a.txt") == 0
@@ -137,11 +144,11 @@ def test_invalid_utf8_is_repaired_and_counted(tmp_path: Path) -> None:
 
 
 def test_records_without_text_are_counted(tmp_path: Path) -> None:
-    lines = ['{"text": "yes"}', "{broken", '{"text": 5}', "[1]", '{"prompt": "p", "response": "r"}', ""]
+    lines = ['{"text": "yes"}', "{broken", "[" * 200_000, '{"text": 5}', "[1]", '{"prompt": "p", "response": "r"}', ""]
     (tmp_path / "a.jsonl").write_text("\n".join(lines))
     assert run(tmp_path / "out", "--input", tmp_path / "a.jsonl") == 0
     assert documents(tmp_path / "out", "a") == [b"yes"]
-    assert ShardIndex.load(tmp_path / "out").sources[0].bad_records == 4
+    assert ShardIndex.load(tmp_path / "out").sources[0].bad_records == 5
 
 
 def test_prompt_and_response_become_a_document_only_on_request(tmp_path: Path) -> None:
