@@ -99,8 +99,11 @@ export interface NucleusOptions {
   readonly topK: number;
 }
 
+/** No id is so improbable and still the likeliest. Much less would be 0 as a float32: a nucleus of nothing, and a text of NUL bytes. */
+const LEAST_TOP_P = 1e-6;
+
 /** The graph's `nucleus` input for one row: (temperature, top_p, top_k). All zeros leave the filter out of the graph's way. */
 export function nucleusRow({ temperature, topP, topK }: NucleusOptions): Float32Array {
   if (temperature === 0 || (topP >= 1 && topK === 0)) return new Float32Array(3);
-  return Float32Array.of(temperature, topP, topK === 0 ? VOCABULARY : topK);
+  return Float32Array.of(temperature, Math.max(LEAST_TOP_P, topP), topK === 0 ? VOCABULARY : topK);
 }

@@ -58,7 +58,9 @@ export function fromIssues(error: z.ZodError): ApiError {
   if (issue === undefined || field === undefined) {
     return new ApiError(400, 'invalid_body', `the request body: ${issue?.message ?? 'not valid'}`);
   }
-  return new ApiError(400, 'invalid_value', `${issue.path.join('.')}: ${issue.message}`, { param: String(field) });
+  // zod keeps what is wrong with a key one level down.
+  const message = issue.code === 'invalid_key' ? (issue.issues[0]?.message ?? issue.message) : issue.message;
+  return new ApiError(400, 'invalid_value', `${issue.path.join('.')}: ${message}`, { param: String(field) });
 }
 
 export function unknownModel(model: string): ApiError {

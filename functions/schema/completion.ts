@@ -57,7 +57,7 @@ export const completionRequestSchema = z
     stream_options: z.object({ include_usage: z.boolean().nullish() }).nullish(),
     latency_budget_ms: budgetMs.nullish().meta({ description: "Milliseconds from the request's arrival to its last byte of text." }),
     ttft_budget_ms: budgetMs.nullish().meta({ description: 'Milliseconds from arrival to the first byte of text.' }),
-    service_tier: z.enum(['auto', 'default', 'flex', 'priority']).nullish(),
+    service_tier: z.enum(['auto', 'default', 'scale', 'flex', 'priority']).nullish(),
     user: z.string().nullish(),
 
     n: notYet(z.literal(1)),

@@ -86,4 +86,9 @@ describe('sampling noise', () => {
     expect([...nucleusRow({ temperature: 0.5, topP: 0.25, topK: 0 })]).toEqual([0.5, 0.25, VOCABULARY]);
     expect([...nucleusRow({ temperature: 0.5, topP: 1, topK: 40 })]).toEqual([0.5, 1, 40]);
   });
+
+  test('keeps the likeliest id in the smallest nucleus a request can ask for', () => {
+    const [, topP] = nucleusRow({ temperature: 1, topP: Number.MIN_VALUE, topK: 0 });
+    expect(topP).toBeGreaterThan(0);
+  });
 });

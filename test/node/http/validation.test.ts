@@ -92,6 +92,11 @@ describe('a wrong field is refused by name', () => {
     expect((await errorOf(response)).param).toBe('temperature');
   });
 
+  test('a token id of another vocabulary, saying which keys there are', async () => {
+    const { message } = await errorOf(await complete({ logit_bias: { 50256: -100 } }));
+    expect(message).toBe('logit_bias.50256: expected byte values 0-255 as keys');
+  });
+
   test('a missing model or prompt', async () => {
     expect((await errorOf(await server.post('/v1/completions', { prompt: 'Once' }))).param).toBe('model');
     expect((await errorOf(await server.post('/v1/completions', { model: 'stlm-auto' }))).param).toBe('prompt');
@@ -111,6 +116,7 @@ describe('what clients send without meaning anything by it is accepted', () => {
     { response_format: { type: 'text' } },
     { an_unknown_field: { nested: true } },
     { stop: [] },
+    { service_tier: 'scale' },
   ])('%j', async (fields) => {
     expect((await complete(fields)).status).toBe(200);
   });
