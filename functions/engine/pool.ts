@@ -4,6 +4,7 @@
  * @module
  */
 import { randomInt } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import { ArtifactCorruptError, ArtifactUnavailableError } from '../registry/errors.js';
 import type { LocalModel, Registry } from '../registry/registry.js';
 import type { Manifest } from '../schema/manifest.js';
@@ -68,6 +69,8 @@ export class WorkerPool implements Engine {
    * @throws {TierQuarantinedError} {TierUnavailableError} {WorkerCrashedError} {GenerationFailedError} {EngineClosedError}
    */
   async *generate(placement: Placement, options: GenerateOptions, signal: AbortSignal): AsyncGenerator<Uint8Array, GenerateResult, void> {
+    // A request's generations share its signal: Node takes more than ten listeners for a leak, and says so.
+    setMaxListeners(0, signal);
     const startMs = monotonicMs();
     const untilDeadlineMs = options.deadlineAtMs - (performance.timeOrigin + performance.now());
     const deadlineMs = startMs + untilDeadlineMs;

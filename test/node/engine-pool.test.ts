@@ -45,6 +45,18 @@ async function generate(pool: WorkerPool, options: GenerateOptions = greedy(PROM
 const inMs = (ms: number) => performance.timeOrigin + performance.now() + ms;
 
 describe('a pool of workers', () => {
+  test('runs many generations of one request without a warning of a leak', async () => {
+    const pool = await openPool();
+    const warnings: Error[] = [];
+    const warn = (warning: Error) => void warnings.push(warning);
+    process.on('warning', warn);
+    const { signal } = new AbortController();
+    await Promise.all(Array.from({ length: 16 }, () => generate(pool, greedy(PROMPT), signal)));
+    await sleep(0);
+    process.off('warning', warn);
+    expect(warnings).toEqual([]);
+  });
+
   test('loads a tier for the first request, and tells what the time went into', async () => {
     const pool = await openPool();
     expect(pool.status()).toEqual([{ id: TINY, state: 'cold' }]);
