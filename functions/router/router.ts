@@ -142,6 +142,7 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
   function route(request: RouteRequest): Decision | Refusal {
     const { tiers, choice, forecasts } = consider(request);
     if ('warm' in choice && choice.warm !== undefined) warming.want({ tier: choice.warm.tier, worker: choice.warm.worker });
+    if (choice.kind === 'infeasible') remeasure(tiers.flat());
     if (choice.kind !== 'take') {
       warming.loadWanted();
       const refusal = refuse(choice.kind, tiers, forecasts);
@@ -177,6 +178,11 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
     warming.loadWanted();
     log.info({ request, decision }, 'admitted');
     return decision;
+  }
+
+  function remeasure(evaluations: readonly Evaluation[]): void {
+    const [soonest] = evaluations.filter(({ available, warm }) => available && warm).toSorted((a, b) => a.cheapestMs - b.cheapestMs);
+    if (soonest !== undefined) warming.remeasure({ tier: soonest.tier, worker: soonest.worker });
   }
 
   function progress({ ticket, placement }: Decision, bytes: number): void {

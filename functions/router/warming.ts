@@ -1,10 +1,15 @@
-/** Loads tiers into workers for the router: once each however many ask, and those that are only wished for when their worker is idle. */
+/**
+ * Loads tiers into workers for the router, once each however many ask, and those that are only wished for when their worker is idle;
+ * and measures them.
+ */
 import type { Engine, GenerateResult, Placement } from '../engine/types.js';
 import { calibrationProbes } from './calibrate.js';
 import type { RouterLog } from './types.js';
 
 /** A load that failed is not tried again sooner than this. */
 const LOAD_RETRY_MS = 5_000;
+/** Between two measurements of a warm tier that nobody asked to run. */
+const REMEASURE_MS = 2_000;
 
 export interface WarmingParts {
   readonly engine: Pick<Engine, 'load' | 'generate'>;
@@ -30,7 +35,8 @@ export class Warming {
   readonly #loads = new Map<string, LoadUnderWay>();
   readonly #wanted = new Map<string, Placement>();
   readonly #failedAtMs = new Map<string, number>();
-  readonly #calibrating = new Set<string>();
+  readonly #measuring = new Set<string>();
+  #remeasuredAtMs = -Infinity;
 
   constructor(parts: WarmingParts) {
     this.#parts = parts;
@@ -79,21 +85,29 @@ export class Warming {
     }
     this.#loads.delete(key(placement));
     onEnd(placement, loadMs);
-    if (loadMs !== undefined) await this.#calibrate(placement);
+    if (loadMs !== undefined && !this.#parts.isMeasured(placement.tier)) await this.#measure(placement);
   }
 
-  /** Once a tier: two workers measured at once would measure each other. */
-  async #calibrate(placement: Placement): Promise<void> {
-    const { engine, log, isMeasured, onProbe } = this.#parts;
-    if (isMeasured(placement.tier) || this.#calibrating.has(placement.tier)) return;
-    this.#calibrating.add(placement.tier);
+  /** A prediction that refuses every request is corrected by none of them: an idle worker finds out by itself whether it still holds. */
+  remeasure(placement: Placement): void {
+    const { nowMs, isIdle } = this.#parts;
+    if (!isIdle(placement.worker) || nowMs() - this.#remeasuredAtMs < REMEASURE_MS) return;
+    this.#remeasuredAtMs = nowMs();
+    void this.#measure(placement);
+  }
+
+  /** One worker at a time: two would measure each other. */
+  async #measure(placement: Placement): Promise<void> {
+    const { engine, log, onProbe } = this.#parts;
+    if (this.#measuring.has(placement.tier)) return;
+    this.#measuring.add(placement.tier);
     try {
       for await (const result of calibrationProbes(engine, placement)) onProbe(placement, result);
     } catch (error) {
-      // The manifest's seed stays in use until the first request has been measured.
+      // What was believed before stays in use until the next request has been measured.
       log.warn({ ...placement, error }, 'calibration failed');
     } finally {
-      this.#calibrating.delete(placement.tier);
+      this.#measuring.delete(placement.tier);
     }
   }
 }

@@ -92,6 +92,24 @@ describe('a warm, idle server', () => {
   });
 });
 
+describe('a machine that was slow', () => {
+  test('is found to be fast again although every request since was refused', async () => {
+    let slow = false;
+    const server = await warmServer({ slowdownAt: () => (slow ? 15 : 1) });
+    slow = true;
+    for (let n = 0; n < 30; n += 1) await serveAlone(server, { budgetMs: 2_000, tier: 'stlm-10m' });
+    slow = false;
+    const kinds: string[] = [];
+    for (let n = 0; n < 60; n += 1) {
+      const startMs = server.engine.nowMs();
+      kinds.push((await serveAlone(server, { budgetMs: 20 })).answer.kind);
+      await server.engine.runUntil(startMs + 500);
+    }
+    expect(kinds[0]).toBe('infeasible');
+    expect(kinds.slice(-10)).toEqual(Array.from({ length: 10 }, () => 'admitted'));
+  });
+});
+
 describe('a cold server', () => {
   test('answers from the warm smallest tier while a larger one warms, and from that one afterwards', async () => {
     const server = virtualServer();
