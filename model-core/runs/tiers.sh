@@ -25,9 +25,9 @@ train() { # tier seconds, then options
 
 train stlm-10m "${SECONDS_10M:-3000}" --batch-rows 6 --matrix-lr .025 --table-lr .03 --head-lr .01
 # A grown tier starts at its parent's loss: the little that a short run adds must not be undone by long steps first.
-for step in "10m 50m ${SECONDS_50M:-1500} .008 .003" "50m 100m ${SECONDS_100M:-1000} .004 .0015"; do
-  read -r small large seconds rate head_rate <<<"$step"
+for step in "10m 50m ${SECONDS_50M:-1500} .008 .003 0" "50m 100m ${SECONDS_100M:-900} .0015 .0005 1"; do
+  read -r small large seconds rate head_rate seed <<<"$step"
   [ -e "$out/grown-$large.pt" ] || "$python" -m stlm grow "$out/stlm-$small/checkpoint.pt" "$out/grown-$large.pt" --tier "stlm-$large"
-  train "stlm-$large" "$seconds" --init "$out/grown-$large.pt" --batch-rows 4 --warmup-steps 20 --warmdown .9 \
+  train "stlm-$large" "$seconds" --init "$out/grown-$large.pt" --batch-rows 4 --warmup-steps 20 --warmdown .9 --seed "$seed" \
     --matrix-lr "$rate" --table-lr "$rate" --head-lr "$head_rate"
 done
