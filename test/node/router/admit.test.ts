@@ -9,7 +9,8 @@ const bookings = fc
     fc.record({
       deadlineAtMs: fc.integer({ min: BEGIN_MS + 1, max: BEGIN_MS + 300 }),
       remainingMs: fc.integer({ min: 1, max: 120 }),
-      promised: fc.double({ min: 0, max: 1, noNaN: true }),
+      // Not fc.double: it draws among representable numbers, so nearly always about 0, and nothing promised can be taken.
+      promised: fc.integer({ min: 0, max: 100 }).map((percent) => percent / 100),
     }),
     { maxLength: 8 },
   )
@@ -80,7 +81,7 @@ describe('a worker ledger', () => {
       }),
       { numRuns: 300 },
     );
-    expect(crowded).toBeGreaterThan(0);
+    expect(crowded).toBeGreaterThan(10);
   });
 
   test('does not let a load push a tight booking past its deadline, and lets it when there is slack', () => {
