@@ -2,6 +2,7 @@
  * Where a request's latency budget comes from. Sources in order of precedence, the first that speaks wins: body, header, model
  * suffix, `Prefer: wait`, the openai SDKs' timeout header, `service_tier`, the deployment's default.
  */
+import { MAX_BUDGET_MS } from '../schema/completion.js';
 
 export type BudgetSource =
   | 'latency_budget_ms'
@@ -22,9 +23,6 @@ export interface BudgetDefaults {
 }
 
 export const BUDGET_DEFAULTS: BudgetDefaults = { defaultMs: 1_000, flexMs: 10_000, priorityMs: 100 };
-
-/** Ten minutes: no client waits longer. */
-export const MAX_BUDGET_MS = 600_000;
 
 /** What openai's SDK sends when nobody has set a timeout. It is nobody's wish, and would outvote `service_tier` and the default. */
 const SDK_DEFAULT_TIMEOUT = '600';

@@ -5,7 +5,6 @@
  * @module
  */
 import { z } from '@hono/zod-openapi';
-import { MAX_BUDGET_MS } from '../router/budget.js';
 import { bounded } from './bounded.js';
 import { notYet } from './not-yet.js';
 
@@ -14,6 +13,8 @@ export const MAX_BYTES = 4_096;
 /** Texts per request: bounds what one request can ask of a worker. */
 export const MAX_PROMPTS = 16;
 const MAX_STOPS = 4;
+/** Ten minutes: no client waits longer. */
+export const MAX_BUDGET_MS = 600_000;
 
 const byte = z.int().min(0).max(255);
 /** Longer than any context; a text, which costs less to read, may be as long as a body. */
