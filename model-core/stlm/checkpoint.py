@@ -43,7 +43,8 @@ def load(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise
     except Exception as error:  # what a damaged pickle raises depends on the byte that is damaged
-        reason = str(error).partition("\n")[0][:200] or type(error).__name__
+        # PyTorch's own words for it advise to load the file unsafely.
+        reason = error.strerror if isinstance(error, OSError) else "damaged, or another kind of file"
         raise CheckpointError(f"{path}: not a readable checkpoint ({reason})") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not a checkpoint of format {FORMAT}")

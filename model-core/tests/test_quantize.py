@@ -64,4 +64,6 @@ def test_an_unreadable_checkpoint_is_named(tmp_path: Path, capsys: pytest.Captur
     path = tmp_path / "checkpoint.pt"
     path.write_bytes(b"not a checkpoint")
     assert quantize.main(argparse.Namespace(checkpoint=path, output=tmp_path / "stlm-tiny", precision=None)) == 1
-    assert f"{path}: not a readable checkpoint" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert f"{path}: not a readable checkpoint (damaged, or another kind of file)" in told
+    assert "weights_only" not in told
