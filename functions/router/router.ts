@@ -77,9 +77,14 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
     }, ledger);
   }
 
+  /** Time that a load took is no time in which booked work was drained. */
+  function broughtUpTo(now: number, ledger: WorkerLedger, worker: number): WorkerLedger {
+    return advance(blockedByLoads(ledger, worker, now), now);
+  }
+
   function surroundings(): Surroundings {
     const now = nowMs();
-    ledgers = ledgers.map((ledger, worker) => advance(blockedByLoads(ledger, worker, now), now));
+    ledgers = ledgers.map((ledger, worker) => broughtUpTo(now, ledger, worker));
     headroom = accrue(headroom, engine.workers, now);
     const quarantined = new Set(engine.status().filter(({ state }) => state === 'quarantined').map(({ id }) => id));
     return {
@@ -114,10 +119,12 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
     }
   }
 
-  /** How long until enough of what stands before it has left the worker, at the rate work has been leaving it. */
+  /** How long until enough of what stands before it has left the worker: loads take their time, work leaves at the rate it has been leaving. */
   function drainMs({ worker, excessMs, waitMs, crowds, workMs }: Evaluation): number {
+    const ledger = ledgers[worker] as WorkerLedger;
     const inTheWayMs = Math.max(Math.min(excessMs, waitMs), crowds ? workMs : 0);
-    return inTheWayMs / drainRate(ledgers[worker] as WorkerLedger);
+    const loadMs = Math.min(inTheWayMs, Math.max(0, ledger.loadingUntilMs - nowMs()));
+    return loadMs + (inTheWayMs - loadMs) / drainRate(ledger);
   }
 
   function decide(request: RouteRequest, candidate: Evaluation, reason: Decision['reason'], tiers: readonly TierForecast[]): Decision {
@@ -204,14 +211,14 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
     );
     // What is left is all decoding, its first patch too.
     const remainingMs = ahead.decodeMs + ahead.stepMs;
-    setLedger(placement.worker, (ledger) => reestimate(advance(ledger, nowMs()), ticket, remainingMs, ahead.stepMs));
+    setLedger(placement.worker, (ledger) => reestimate(broughtUpTo(nowMs(), ledger, placement.worker), ticket, remainingMs, ahead.stepMs));
   }
 
   function observe({ ticket, placement }: Decision, outcome: Outcome): void {
     const admission = admissions.get(ticket);
     if (admission === undefined) return;
     const now = nowMs();
-    ledgers = ledgers.map((ledger) => advance(ledger, now));
+    ledgers = ledgers.map((ledger, worker) => broughtUpTo(now, ledger, worker));
     const { request, decision } = admission;
     const generationsLeft = admission.generationsLeft - 1;
     if (generationsLeft > 0) admissions.set(ticket, { ...admission, generationsLeft });
