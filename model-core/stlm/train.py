@@ -62,8 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--row-patches", type=options.whole_number(1), default=256, help="patches a row, at most the tier's context (default 256)"
     )
     parser.add_argument("--matrix-lr", type=float, default=0.02, help="Muon's step length (default 0.02)")
-    parser.add_argument("--table-lr", type=float, default=0.01, help="AdamW's learning rate of the tables (default 0.01)")
-    parser.add_argument("--head-lr", type=float, default=0.005, help="AdamW's learning rate of the head (default 0.005)")
+    parser.add_argument("--table-lr", type=float, default=0.03, help="AdamW's learning rate of the tables (default 0.03)")
+    parser.add_argument("--head-lr", type=float, default=0.01, help="AdamW's learning rate of the head (default 0.01)")
     parser.add_argument("--weight-decay", type=float, default=0.0, help="cautious decay of the matrices (default 0)")
     parser.add_argument("--warmup-steps", type=options.whole_number(0), default=40, help="steps over which rates rise from 0 (default 40)")
     parser.add_argument(
