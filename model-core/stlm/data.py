@@ -9,7 +9,10 @@ The order is a function of the seed, and the whole state is a few integers (`sta
 from __future__ import annotations
 
 import hashlib
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 import numpy as np
@@ -118,3 +121,22 @@ class RowStream:
             saved = state["sources"][source.name]
             source.next_document, source.turn = saved["next"], saved["turn"]
             source.lanes = [list(lane) for lane in saved["lanes"]]
+
+
+def batches(stream: RowStream, rows: int) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
+    """Batches built one ahead in a thread, each with the stream's state after it, which is what a checkpoint keeps."""
+    ahead: Queue[tuple[np.ndarray, dict[str, Any]] | Exception] = Queue(maxsize=2)
+
+    def fill() -> None:
+        try:
+            while True:
+                ahead.put((stream.rows(rows), stream.state()))
+        except Exception as error:  # noqa: BLE001 - handed to the training thread, which raises it
+            ahead.put(error)
+
+    threading.Thread(target=fill, daemon=True).start()
+    while True:
+        item = ahead.get()
+        if isinstance(item, Exception):
+            raise item
+        yield item

@@ -12,25 +12,21 @@ import argparse
 import dataclasses
 import json
 import math
-import os
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from queue import Queue
 from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
 from stlm import checkpoint, options
-from stlm.data import RowStream
+from stlm.data import RowStream, batches
+from stlm.distributed import World
 from stlm.model import ModelConfig, PatchLM
 from stlm.optim import make_optimizers
 from stlm.patch import PatchRule
@@ -123,68 +119,6 @@ def rate_scale(fraction: float, step: int, warmup_steps: int, warmdown: float) -
     """Factor on every learning rate: linear warm-up, flat, linear fall to 5 % over the last `warmdown` of the budget."""
     fall = min(1.0, max(0.0, (1.0 - fraction) / warmdown)) if warmdown else 1.0
     return min(1.0, (step + 1) / max(1, warmup_steps)) * (0.05 + 0.95 * fall)
-
-
-class World:
-    """This process among those of `torchrun`; alone when there is none."""
-
-    def __init__(self, device: str) -> None:
-        self.device = device
-        self.size = int(os.environ.get("WORLD_SIZE", "1"))
-        self.rank = int(os.environ.get("RANK", "0"))
-        if device == "cuda":
-            if not torch.cuda.is_available():
-                raise ValueError("--device cuda: PyTorch sees no CUDA device here")
-            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-            # The forward pass is bf16 anyway; this is for Muon, whose iteration bears the 10 bits of TF32.
-            torch.set_float32_matmul_precision("high")
-        if self.size > 1:
-            dist.init_process_group("nccl" if device == "cuda" else "gloo")
-
-    def share(self, rows: np.ndarray) -> np.ndarray:
-        """This process's part of a batch."""
-        return rows[self.rank :: self.size]
-
-    def sum(self, tensor: Tensor) -> Tensor:
-        if self.size > 1:
-            dist.all_reduce(tensor)
-        return tensor
-
-    def agree(self, seconds: float) -> float:
-        """The first process's value, so that all stop, anneal and switch at the same step."""
-        if self.size == 1:
-            return seconds
-        first = torch.tensor(seconds, dtype=torch.float64, device=self.device)
-        dist.broadcast(first, src=0)
-        return first.item()
-
-    def sum_gradients(self, model: PatchLM) -> None:
-        for parameter in model.parameters():
-            if parameter.grad is not None:
-                self.sum(parameter.grad)
-
-    def close(self) -> None:
-        if self.size > 1:
-            dist.destroy_process_group()
-
-
-def batches(stream: RowStream, rows: int) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
-    """Batches built one ahead in a thread, each with the stream's state after it, which is what a checkpoint keeps."""
-    ahead: Queue[tuple[np.ndarray, dict[str, Any]] | Exception] = Queue(maxsize=2)
-
-    def fill() -> None:
-        try:
-            while True:
-                ahead.put((stream.rows(rows), stream.state()))
-        except Exception as error:  # noqa: BLE001 - handed to the training thread, which raises it
-            ahead.put(error)
-
-    threading.Thread(target=fill, daemon=True).start()
-    while True:
-        item = ahead.get()
-        if isinstance(item, Exception):
-            raise item
-        yield item
 
 
 @torch.no_grad()
