@@ -97,7 +97,8 @@ def torchrun(*command: str) -> None:
     """Two processes on this machine; fails when one of them does."""
     # torchrun finds a port itself: one found here could be taken before it is used.
     launcher = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", "2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    # Over loopback: by default gloo listens on whatever address the host's name resolves to.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "GLOO_SOCKET_IFNAME": "lo"}
     done = subprocess.run([sys.executable, *launcher, *command], cwd=ROOT, env=environment, check=False, timeout=120, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()[-4000:]
 
