@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
-from queue import Queue
+from queue import Full, Queue
 from typing import Any
 
 import numpy as np
@@ -123,20 +123,37 @@ class RowStream:
             source.lanes = [list(lane) for lane in saved["lanes"]]
 
 
-def batches(stream: RowStream, rows: int) -> Iterator[tuple[np.ndarray, dict[str, Any]]]:
-    """Batches built one ahead in a thread, each with the stream's state after it, which is what a checkpoint keeps."""
+def batches(stream: RowStream, rows: int) -> Generator[tuple[np.ndarray, dict[str, Any]], None, None]:
+    """Batches built ahead in a thread, each with the stream's state after it, which is what a checkpoint keeps.
+
+    Close the generator when done: a thread still at work when the interpreter ends can abort the process.
+    """
     ahead: Queue[tuple[np.ndarray, dict[str, Any]] | Exception] = Queue(maxsize=2)
+    closed = threading.Event()
+
+    def put(item: tuple[np.ndarray, dict[str, Any]] | Exception) -> None:
+        while not closed.is_set():
+            try:
+                return ahead.put(item, timeout=0.05)
+            except Full:
+                continue
+        return None
 
     def fill() -> None:
         try:
-            while True:
-                ahead.put((stream.rows(rows), stream.state()))
+            while not closed.is_set():
+                put((stream.rows(rows), stream.state()))
         except Exception as error:  # noqa: BLE001 - handed to the training thread, which raises it
-            ahead.put(error)
+            put(error)
 
-    threading.Thread(target=fill, daemon=True).start()
-    while True:
-        item = ahead.get()
-        if isinstance(item, Exception):
-            raise item
-        yield item
+    thread = threading.Thread(target=fill, daemon=True)
+    thread.start()
+    try:
+        while True:
+            item = ahead.get()
+            if isinstance(item, Exception):
+                raise item
+            yield item
+    finally:
+        closed.set()
+        thread.join()

@@ -15,6 +15,7 @@ import math
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -289,27 +290,29 @@ class Trainer:
         done = min(100.0, round(100 * self.fraction, 1))
         bar = tqdm(total=100, initial=done, disable=True if self.world.rank else None,
                    bar_format="{l_bar}{bar}| {elapsed}<{remaining} {postfix}")  # fmt: skip
-        for rows, state in batches(self.stream, args.batch_rows):
-            if self.fraction >= 1:
-                break
-            loss = self.train_step(rows)
-            self.stream_state = state
-            self.seconds = self.world.agree(before + time.monotonic() - started)
-            speed = self.bytes_seen / self.seconds
-            line = {"step": self.step, "seconds": round(self.seconds, 2), "bytes": self.parent_bytes + self.bytes_seen,
-                    "loss": loss, "bytes_per_second": round(speed)}  # fmt: skip
-            if self.seconds - validated > args.validate_seconds:
-                line |= self.validation_line()
-                validated = before + time.monotonic() - started
-            if self.seconds - saved > args.checkpoint_seconds:
-                self.save()
-                saved = self.seconds
-                if bar.disable and metrics:
-                    print(f"step {self.step}, {100 * self.fraction:.1f} %, {loss:.3f} bits/byte, {speed / 1e3:.1f} kB/s", file=sys.stderr)
-            if metrics:
-                print(json.dumps(line), file=metrics, flush=True)
-            bar.n = min(100.0, round(100 * self.fraction, 1))
-            bar.set_postfix_str(f"{loss:.3f} bits/byte, {speed / 1e3:.1f} kB/s")
+        with closing(batches(self.stream, args.batch_rows)) as ahead:
+            for rows, state in ahead:
+                if self.fraction >= 1:
+                    break
+                loss = self.train_step(rows)
+                self.stream_state = state
+                self.seconds = self.world.agree(before + time.monotonic() - started)
+                speed = self.bytes_seen / self.seconds
+                line = {"step": self.step, "seconds": round(self.seconds, 2), "bytes": self.parent_bytes + self.bytes_seen,
+                        "loss": loss, "bytes_per_second": round(speed)}  # fmt: skip
+                if self.seconds - validated > args.validate_seconds:
+                    line |= self.validation_line()
+                    validated = before + time.monotonic() - started
+                if self.seconds - saved > args.checkpoint_seconds:
+                    self.save()
+                    saved = self.seconds
+                    if bar.disable and metrics:
+                        share = f"{100 * self.fraction:.1f} %"
+                        print(f"step {self.step}, {share}, {loss:.3f} bits/byte, {speed / 1e3:.1f} kB/s", file=sys.stderr)
+                if metrics:
+                    print(json.dumps(line), file=metrics, flush=True)
+                bar.n = min(100.0, round(100 * self.fraction, 1))
+                bar.set_postfix_str(f"{loss:.3f} bits/byte, {speed / 1e3:.1f} kB/s")
         # A finished run that is started again keeps its checkpoint as it is, with the commit that trained it.
         if self.step > first_step:
             self.save()
