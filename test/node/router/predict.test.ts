@@ -7,7 +7,8 @@ import { expectedLength, learnLength, lengthPrior, lengthQuantile, patchesFor } 
 import { learnBetween, learnCompute, margin, predictCompute, seedModel } from '../../../functions/router/predict.js';
 import { quantile, recentFrom, remember } from '../../../functions/router/recent.js';
 import { VirtualEngine } from './virtual-engine.js';
-import { seeded, TIERS } from './virtual-load.js';
+import { seededRandom } from '../../load/seeded.js';
+import { TIERS } from './virtual-load.js';
 
 describe('costs', () => {
   test('are learnt from a hundred mixed runs, though each was guessed up to five times too high or too low', () => {
@@ -15,7 +16,7 @@ describe('costs', () => {
     const mistake = fc.double({ min: 0.2, max: 5, noNaN: true });
     fc.assert(
       fc.property(price, price, mistake, mistake, fc.integer(), (a, b, mistakeA, mistakeB, seed) => {
-        const random = seeded(seed);
+        const random = seededRandom(seed);
         let cost = guess([a * mistakeA, b * mistakeB], 1);
         for (let run = 0; run < 100; run += 1) {
           const counts = [1 + Math.floor(random() * 20), 1 + Math.floor(random() * 20)] as const;
@@ -118,7 +119,7 @@ describe('recent values', () => {
 });
 
 describe('the latency model', () => {
-  const { manifests } = new VirtualEngine({ workers: 2, tiers: TIERS, seedFactor: 1, slowdownAt: () => 1, sharing: 1, random: seeded(1) });
+  const { manifests } = new VirtualEngine({ workers: 2, tiers: TIERS, seedFactor: 1, slowdownAt: () => 1, sharing: 1, random: seededRandom(1) });
   const work = { promptPatches: 30, maxBytes: 54, hasStop: false };
 
   /** A text of 54 bytes in 10.5 patches on a machine so many times slower than the seeds say. */

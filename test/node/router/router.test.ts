@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { follow } from '../../../functions/router/follow.js';
 import type { Decision } from '../../../functions/router/types.js';
-import { poisson, routeRequest, seeded, serve, type Served, TIERS, virtualServer, warmAll } from './virtual-load.js';
+import { seededRandom } from '../../load/seeded.js';
+import { poisson, routeRequest, serve, type Served, TIERS, virtualServer, warmAll } from './virtual-load.js';
 
 const admitted = (served: readonly Served[]) => served.filter(({ answer }) => answer.kind === 'admitted');
 const share = (served: readonly Served[], holds: (one: Served) => boolean) => served.filter(holds).length / served.length;
@@ -158,7 +159,7 @@ describe('a cold server', () => {
 describe('under a mixed Poisson load', () => {
   test('every admitted request ends within its budget, and those promised their whole text get it', async () => {
     const server = await warmServer({ seedFactor: 3 });
-    const served = await poisson(server, 12, 20_000, seeded(7));
+    const served = await poisson(server, 12, 20_000, seededRandom(7));
     const inTime = admitted(served);
     const promised = inTime.filter(isPromisedWhole);
     expect(served.length).toBeGreaterThan(200);
@@ -171,7 +172,7 @@ describe('under a mixed Poisson load', () => {
   test('goodput at several times the load it can carry stays above nine tenths of its peak', async () => {
     const goodputAt = async (perSecond: number) => {
       const server = await warmServer();
-      const served = await poisson(server, perSecond, 3_000, seeded(3));
+      const served = await poisson(server, perSecond, 3_000, seededRandom(3));
       return served.filter((one) => inBudget(one) && whole(one)).reduce((bytes, { result }) => bytes + (result?.completionBytes ?? 0), 0);
     };
     const peak = Math.max(await goodputAt(30), await goodputAt(90));
@@ -179,9 +180,9 @@ describe('under a mixed Poisson load', () => {
   });
 
   test('more load moves requests to smaller tiers before it turns many away', async () => {
-    const shareOnLargest = async (perSecond: number) => share(await poisson(await warmServer(), perSecond, 8_000, seeded(5)), (one) => tierOf(one) === 'stlm-100m');
+    const shareOnLargest = async (perSecond: number) => share(await poisson(await warmServer(), perSecond, 8_000, seededRandom(5)), (one) => tierOf(one) === 'stlm-100m');
     expect(await shareOnLargest(5)).toBeGreaterThan(2 * (await shareOnLargest(40)));
-    const busy = await poisson(await warmServer(), 20, 8_000, seeded(5));
+    const busy = await poisson(await warmServer(), 20, 8_000, seededRandom(5));
     expect(share(busy, ({ answer }) => answer.kind === 'overloaded')).toBeLessThan(0.15);
   });
 
@@ -189,7 +190,7 @@ describe('under a mixed Poisson load', () => {
     let slowFromMs = Infinity;
     const server = await warmServer({ slowdownAt: (nowMs) => (nowMs >= slowFromMs ? 2 : 1) });
     slowFromMs = server.engine.nowMs() + 5_000;
-    const served = await poisson(server, 8, 20_000, seeded(11));
+    const served = await poisson(server, 8, 20_000, seededRandom(11));
     const late = admitted(served).filter(({ request }) => request.arrivalMs > slowFromMs + 3_000);
     expect(share(admitted(served), inBudget)).toBeGreaterThanOrEqual(0.99);
     expect(share(late.filter(isPromisedWhole), whole)).toBeGreaterThan(0.9);
@@ -229,7 +230,7 @@ describe('bookings', () => {
 
   test('are all given back: after any load the server is as free as before', async () => {
     const server = await warmServer({ workers: 1 });
-    await poisson(server, 60, 5_000, seeded(13));
+    await poisson(server, 60, 5_000, seededRandom(13));
     const answer = server.router.explain(routeRequest({ budgetMs: 3_000, arrivalMs: server.engine.nowMs() }));
     expect(answer.tiers.map(({ waitMs }) => waitMs)).toEqual([0, 0, 0]);
   });

@@ -3,6 +3,7 @@ import { createRouter } from '../../../functions/router/router.js';
 import { follow } from '../../../functions/router/follow.js';
 import { AUTO, type Decision, type Refusal, type RouteRequest } from '../../../functions/router/types.js';
 import type { GenerateResult } from '../../../functions/engine/types.js';
+import { seededRandom } from '../../load/seeded.js';
 import { VirtualEngine, type VirtualMachine, type VirtualTier } from './virtual-engine.js';
 
 export const TIERS: readonly VirtualTier[] = [
@@ -11,17 +12,6 @@ export const TIERS: readonly VirtualTier[] = [
   { id: 'stlm-100m', loadMs: 250, prefillPatchMs: 2, decodePatchMs: 6, bytesPerPatch: 5.4, trunk: { layers: 14, width: 768 } },
 ];
 
-/** Uniform in [0, 1), the same numbers for the same seed (mulberry32). */
-export function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 export function virtualServer(machine: Partial<VirtualMachine> = {}) {
   const engine = new VirtualEngine({
     workers: 2,
@@ -29,7 +19,7 @@ export function virtualServer(machine: Partial<VirtualMachine> = {}) {
     seedFactor: 1,
     slowdownAt: () => 1,
     sharing: 1.2,
-    random: seeded(1),
+    random: seededRandom(1),
     ...machine,
   });
   const log: { fields: object; message: string }[] = [];
