@@ -9,6 +9,7 @@ import sys
 COMMANDS = {
     "prepare": "folders of text to memory-mapped byte shards",
     "train": "train a tier on shards, within a time budget",
+    "restore": "artifact back to a checkpoint, to train on from it",
     "grow": "start a larger tier from a smaller one without changing what it computes",
     "export": "checkpoint to an fp32 ONNX graph",
     "quantize": "checkpoint to an int4 or uint8 artifact with its manifest",
