@@ -236,22 +236,29 @@ class PatchLM(nn.Module):
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
 
-    def prefix_features(self, rows: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
-        """Table sums for every prefix of every patch.
+    def prefix_features(self, rows: Tensor, before: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
+        """Table sums of whole patches, and of what stands before single ids in their patches.
 
-        rows, before: int64 [..., cap], the patches and the patch before each (padded).
-        Returns the features of the prefixes of length 0..cap-1, [..., cap, local_width], and of the whole patch
-        [..., local_width].
+        rows, before: int64 [batch, patches, cap], the patches and the patch before each (padded); at: int64 [n], flat places
+        in `rows`. Returns the features of the whole patches [batch, patches, local_width] and of the prefixes
+        [n, local_width].
         """
         c = self.config
-        pad = self.rule.specials["pad"]
-        at = torch.where(rows == pad, c.cap * c.vocabulary, rows + self.place_offset)
-        place = self.place(at).cumsum(dim=-2)
-        key = self.words_key.gather(1, rows.reshape(-1, c.cap).T).T.reshape(rows.shape).cumsum(dim=-1)
-        context = self.pairs_key.gather(1, before.reshape(-1, c.cap).T).T.reshape(rows.shape).sum(dim=-1, keepdim=True)
-        place, key = F.pad(place, (0, 0, 1, 0)), F.pad(key, (1, 0))
-        features = place + self.words(key % c.words_rows) + self.pairs((key + context) % c.pairs_rows)
-        return features[..., :-1, :], features[..., -1, :]
+        ids = rows.reshape(-1, c.cap)
+        # One entry more than ids: entry j sums ids 0..j-1, the last one the whole patch.
+        row = torch.where(ids == self.rule.specials["pad"], c.cap * c.vocabulary, ids + self.place_offset)
+        place = F.pad(self.place(row).cumsum(dim=1), (0, 0, 1, 0)).flatten(0, 1)
+        key = F.pad(self.words_key.gather(1, ids.T).cumsum(dim=0), (0, 0, 1, 0)).T.flatten()
+        context = self.pairs_key.gather(1, before.reshape(-1, c.cap).T).sum(dim=0)
+
+        def features(patch: Tensor, length: Tensor) -> Tensor:
+            entry = patch * (c.cap + 1) + length
+            hashed = self.words(key[entry] % c.words_rows) + self.pairs((key[entry] + context[patch]) % c.pairs_rows)
+            return place[entry] + hashed
+
+        every = torch.arange(len(ids), device=rows.device)
+        whole = features(every, torch.full_like(every, c.cap))
+        return whole.reshape(*rows.shape[:2], c.local_width), features(at // c.cap, at % c.cap)
 
     def states(self, whole: Tensor) -> Tensor:
         """Trunk: whole-patch features [batch, patches, local_width] -> normalised states [batch, patches, width]."""
@@ -260,30 +267,41 @@ class PatchLM(nn.Module):
             x = block(x, self.cos, self.sin)
         return norm(x)
 
-    def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Teacher-forced logits of the bytes of patches 1..S given the patches before them.
+    def forward(self, rows: Tensor, scored: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Teacher-forced logits of the ids of patches 1..S given the patches before them.
 
-        rows: int64 [batch, S + 1, cap], padded. Returns logits [n, vocabulary] of the n ids that are not padding in
-        rows[:, 1:], in order, and those ids [n].
+        rows: int64 [batch, S + 1, cap], padded; scored: bool of the same shape, False where an id is only context.
+        Returns logits [n, vocabulary] of the n scored ids that are not padding in rows[:, 1:], in order, and those ids [n].
         """
-        pad = self.rule.specials["pad"]
-        before = F.pad(rows[:, :-1], (0, 0, 1, 0), value=pad)
-        prefixes, whole = self.prefix_features(rows, before)
-        state = self.drop(self.states(whole[:, :-1]))
         target = rows[:, 1:]
-        known = target != pad
-        z = state[:, :, None] + prefixes[:, 1:]
-        mask = self.local_mask(rows) if self.config.local_attention else None
-        if mask is None:
-            z = z[known]
-        for block in self.local:
-            if mask is not None:
+        known = target != self.rule.specials["pad"]
+        if scored is not None:
+            known = known & scored[:, 1:]
+        at = known.flatten().nonzero().squeeze(1)
+        return self.logits_at(rows, at), target.flatten()[at]
+
+    def logits_at(self, rows: Tensor, at: Tensor) -> Tensor:
+        """Logits [n, vocabulary] of the ids at flat places `at` int64 [n] of rows[:, 1:]; every shape here is known beforehand."""
+        c = self.config
+        before = F.pad(rows[:, :-1], (0, 0, 1, 0), value=self.rule.specials["pad"])
+        wanted = at if not c.local_attention else torch.arange(rows[:, 1:].numel(), device=rows.device)
+        # Patch 0 of each row is only context: places count from patch 1.
+        length = (rows.shape[1] - 1) * c.cap
+        prefixes_at = wanted + (wanted // length + 1) * c.cap
+        whole, prefixes = self.prefix_features(rows, before, prefixes_at)
+        state = self.drop(self.states(whole[:, :-1])).flatten(0, 1)
+        z = state[wanted // c.cap] + prefixes
+        if c.local_attention:
+            mask = self.local_mask(rows)
+            for block in self.local:
                 assert isinstance(block, LocalBlock)
-                z = z + block.attend(z, mask)
-            z = block(z)
-        if mask is not None:
-            z = z[known]
-        return self.head(norm(z)), target[known]
+                dense = z.reshape(len(rows), -1, c.cap, c.local_width)
+                z = block((dense + block.attend(dense, mask)).reshape(z.shape))
+            z = z[at]
+        else:
+            for block in self.local:
+                z = block(z)
+        return self.head(norm(z))
 
     def local_mask(self, rows: Tensor) -> Tensor:
         """bool [batch * S, cap, (byte_window + 1) * cap]: which bytes each byte of patches 1..S may see."""

@@ -73,13 +73,13 @@ def windowed(model: PatchLM, rows: np.ndarray, start: int, end: int) -> tuple[to
     none = np.full_like(rows[:1], PAD)
     before = torch.from_numpy(np.concatenate([none, rows])[start : end + 1])[None]
     window = torch.from_numpy(rows[start : end + 1])[None]
-    prefixes, whole = model.prefix_features(window, before)
-    z = model.drop(model.states(whole[:, :-1]))[:, :, None] + prefixes[:, 1:]
     target = window[:, 1:]
-    z = z[target != PAD]
+    at = (target != PAD).flatten().nonzero().squeeze(1)
+    whole, prefixes = model.prefix_features(window, before, at + window.shape[2])
+    z = model.drop(model.states(whole[:, :-1]))[0, at // window.shape[2]] + prefixes
     for block in model.local:
         z = block(z)
-    return model.head(torch.nn.functional.rms_norm(z, (z.shape[-1],), eps=1e-6)), target[target != PAD]
+    return model.head(torch.nn.functional.rms_norm(z, (z.shape[-1],), eps=1e-6)), target.flatten()[at]
 
 
 def test_equals_pytorch_by_domain(folders: tuple[Path, Path], model: PatchLM, tmp_path: Path) -> None:
