@@ -21,6 +21,8 @@ from stlm.patch import PatchRule
 from stlm.shards import ShardIndex, open_shard
 
 LANES = 16
+CONTEXT_ONLY = 0x8000
+"""Flag on an id of a row that is read but not learnt."""
 
 
 class Source:
@@ -83,7 +85,7 @@ class RowStream:
     Raises ValueError for a name in `mix` that is no source, or when no source is left.
     """
 
-    def __init__(self, folder: Path, rule: PatchRule, patches: int, seed: int, mix: dict[str, float]) -> None:
+    def __init__(self, folder: Path, rule: PatchRule, patches: int, seed: int, mix: dict[str, float], *, masked: bool = False) -> None:
         index = ShardIndex.load(folder)
         names = {source.name for source in index.sources}
         if unknown := sorted(set(mix) - names):
