@@ -12,7 +12,7 @@ from torch import Tensor
 from stlm.data import CONTEXT_ONLY
 from stlm.model import PatchLM
 
-PLACES_PER_PATCH = 6.5
+PLACES_PER_PATCH = 6.0
 """Scored ids a patch that a compiled step has room for; English has 5.4. What a batch holds beyond that is left unscored."""
 
 

@@ -42,7 +42,7 @@ def test_only_ids_without_a_flag_are_scored_but_all_are_read(rows: np.ndarray) -
 def test_what_does_not_fit_the_fixed_shape_is_left_unscored() -> None:
     full = np.full((1, 3, RULE.cap), ord("a"), np.uint16)
     batch = make_batch(full, PAD, "cpu", fixed=True)
-    assert batch.ids == len(batch.at) == 13 < 2 * RULE.cap
+    assert batch.ids == len(batch.at) == 12 < 2 * RULE.cap
 
 
 def test_a_student_comes_nearer_to_its_teacher(rows: np.ndarray) -> None:
