@@ -51,7 +51,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weight-decay", type=float, default=0.0, help="cautious decay of the matrices (default 0)")
     parser.add_argument("--warmup-steps", type=options.whole_number(0), default=40, help="steps over which rates rise from 0 (default 40)")
     parser.add_argument(
-        "--warmdown", type=options.fraction, default=0.6, help="fraction of the budget over which rates fall to 5 %% (default 0.6)"
+        "--warmdown", type=options.fraction, default=0.6, help="last part of the budget, in which rates fall (default 0.6)"
+    )
+    parser.add_argument(
+        "--final-rate", type=options.fraction, default=0.05, help="where they fall to; a stage that goes on elsewhere ends high (default 0.05)"
     )
     parser.add_argument(
         "--int4-fraction", type=options.fraction, default=0.15, help="last part of the budget, trained against int4 rounding (default 0.15)"

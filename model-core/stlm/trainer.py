@@ -34,10 +34,10 @@ METRICS = "metrics.jsonl"
 PLOT = "loss.svg"
 
 
-def rate_scale(fraction: float, step: int, warmup_steps: int, warmdown: float) -> float:
-    """Factor on every learning rate: linear warm-up, flat, linear fall to 5 % over the last `warmdown` of the budget."""
+def rate_scale(fraction: float, step: int, warmup_steps: int, warmdown: float, final: float = 0.05) -> float:
+    """Factor on every learning rate: linear warm-up, flat, linear fall to `final` over the last `warmdown` of the budget."""
     fall = min(1.0, max(0.0, (1.0 - fraction) / warmdown)) if warmdown else 1.0
-    return min(1.0, (step + 1) / max(1, warmup_steps)) * (0.05 + 0.95 * fall)
+    return min(1.0, (step + 1) / max(1, warmup_steps)) * (final + (1 - final) * fall)
 
 
 def rule_of(config: ModelConfig) -> PatchRule:
@@ -190,7 +190,7 @@ class Trainer:
 
     def train_step(self, rows: np.ndarray) -> Loss:
         """One update on a whole batch, uint16 [batch, S + 1, cap]."""
-        scale = rate_scale(self.fraction, self.step, self.args.warmup_steps, self.args.warmdown)
+        scale = rate_scale(self.fraction, self.step, self.args.warmup_steps, self.args.warmdown, self.args.final_rate)
         for optimizer, rates in zip(self.optimizers, self.base_rates, strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * scale
