@@ -15,6 +15,7 @@
 #   TIERS                       which tiers, smallest first           (10m 50m 100m)
 #   MINUTES                     training time of all tiers together   (25 on a GPU, 60 on a CPU)
 #   SHARES                      of it for each tier                   (10m=.32 50m=.34 100m=.34; on a CPU .7 .2 .1)
+#   TEXT_MIX, CHAT_MIX          what of DATA and CHAT is read how often: NAME=FACTOR … (below: our sources); others count 1
 #   ROW_PATCHES, BATCH_10M …    patches a row, rows a step
 #   TASKS, EVAL_LIMIT           what `evaluate` measures, items a task at most (standard, all)
 set -euo pipefail
@@ -33,16 +34,20 @@ declare -A share=([tiny]=1)
 for entry in ${SHARES:-$default_shares}; do share[${entry%%=*}]=${entry#*=}; done
 
 # Diversity first: small clean sources are read more often than their size, the large uniform ones less.
-text=(wikipedia_en-00=.5 wikipedia_en-01=.5 wikipedia_en-02=.5 books_classics-00=.5 books_classics-01=.5 books_classics-02=.5
-  eltec_novels=.5 openstax=1.3 docs_tech=3 us_gov=3.5 dialogues=1.4 topical_chat=2 childrens_stories=10 fairytales=7
-  onestopenglish=4 wikinews=4 open_english_bible=3 bookdash=20 tinystories_sample=15)
+read -ra text <<<"${TEXT_MIX:-wikipedia_en-00=.5 wikipedia_en-01=.5 wikipedia_en-02=.5 books_classics-00=.5 books_classics-01=.5 books_classics-02=.5 \
+  eltec_novels=.5 openstax=1.3 docs_tech=3 us_gov=3.5 dialogues=1.4 topical_chat=2 childrens_stories=10 fairytales=7 \
+  onestopenglish=4 wikinews=4 open_english_bible=3 bookdash=20 tinystories_sample=15}"
 # Long prompts with a short answer (p3_permissive, fairytaleqa) would crowd out the rest.
-talk=(chat-p3_permissive=.15 chat-fairytaleqa=.3 chat-sgd_dialogue=2 chat-persona_chat=3 chat-topical_chat=1.5 chat-dolly_partial=3)
+read -ra talk <<<"${CHAT_MIX:-chat-p3_permissive=.15 chat-fairytaleqa=.3 chat-sgd_dialogue=2 chat-persona_chat=3 chat-topical_chat=1.5 chat-dolly_partial=3}"
+
+times() { # the product of its arguments
+  awk 'BEGIN { p = 1; for (i = 1; i < ARGC; i++) p *= ARGV[i]; print p }' "$@"
+}
 
 mix() { # factor, then entries: those entries, each times the factor, as options of `train`
   local factor=$1 entry
   shift
-  for entry; do printf -- '--mix\n%s=%s\n' "${entry%%=*}" "$(bc -l <<<"${entry#*=} * $factor")"; done
+  for entry; do printf -- '--mix\n%s=%s\n' "${entry%%=*}" "$(times "${entry#*=}" "$factor")"; done
 }
 
 remaining() { # seconds of this call that are left for a stage
@@ -64,15 +69,14 @@ stage() { # tier name seconds, then options of `train`
   touch "$folder/finished"
 }
 
-budget() { # tier fraction: whole seconds
-  bc <<<"scale = 6; s = ${MINUTES:-$default_minutes} * 60 * ${share[$1]} * $2; scale = 0; s / 1"
+budget() { # tier fraction: seconds
+  times "${MINUTES:-$default_minutes}" 60 "${share[$1]}" "$2"
 }
 
 rates() { # factor: the learning rates of all groups times it
-  local factor=$1 name rate
+  local factor=$1 name
   for name in matrix=.02 table=.03 head=.01; do
-    rate=$(bc -l <<<"${name#*=} * $factor")
-    printf -- '--%s-lr\n%s\n' "${name%%=*}" "$rate"
+    printf -- '--%s-lr\n%s\n' "${name%%=*}" "$(times "${name#*=}" "$factor")"
   done
 }
 
@@ -88,8 +92,8 @@ for tier in ${TIERS:-10m 50m 100m}; do
   # A grown tier starts at its parent's loss, which long steps would undo.
   peak=$([ -n "$below" ] && echo .5 || echo 1)
   mapfile -t pretrain_options < <(mix 1 "${text[@]}"; rates "$peak")
-  mapfile -t anneal_options < <(mix 1 "${text[@]}"; mix 1.5 "${talk[@]}"; rates "$(bc -l <<<"$peak * .4")")
-  mapfile -t tune_options < <(mix .15 "${text[@]}"; mix 1 "${talk[@]}"; rates "$(bc -l <<<"$peak * .1")")
+  mapfile -t anneal_options < <(mix 1 "${text[@]}"; mix 1.5 "${talk[@]}"; rates "$(times "$peak" .4)")
+  mapfile -t tune_options < <(mix .15 "${text[@]}"; mix 1 "${talk[@]}"; rates "$(times "$peak" .1)")
   # Every stage of every tier reads in an order of its own.
   stage "$tier" pretrain "$(budget "$tier" .74)" --data "$data" --seed "${number}1" "${pretrain_options[@]}" "${start[@]}" \
     --warmdown .55 --final-rate .4 --int4-fraction 0

@@ -12,9 +12,11 @@ such a row is padding. Only a document longer than a row goes on in the next.
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
+import math
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from queue import Full, Queue
 from typing import Any
@@ -26,9 +28,6 @@ from stlm.patch import PatchRule
 from stlm.shards import ShardIndex, open_shard
 
 LANES = 16
-CONTEXT_ONLY = 0x8000
-"""Flag on an id of a row that is read but not learnt."""
-
 CONTEXT_ONLY = 0x8000
 """In a masked row: the id in the other bits is read but not scored. Padding never carries it."""
 
@@ -101,26 +100,40 @@ class Source:
         return ids
 
 
+def factor(name: str, mix: dict[str, float]) -> float:
+    """What the patterns of a mix make of one source's share."""
+    return math.prod(times for pattern, times in mix.items() if fnmatch.fnmatchcase(name, pattern))
+
+
 class RowStream:
     """An endless stream of training rows mixed from all sources.
 
-    `mix` multiplies a source's share (its bytes x the weight recorded at `prepare`); 0 leaves it out. `masked` marks what is
+    `mix` multiplies the share (bytes x the weight recorded at `prepare`) of every source whose name fits a pattern (`chat-*`); 0
+    leaves it out; where several patterns fit, all of them multiply. `masked` marks what is
     only context in chat sources (`CONTEXT_ONLY`); every id of other sources is scored.
-    Raises ValueError for a name in `mix` that is no source, or when no source is left.
+    Raises ValueError for a pattern in `mix` that fits no source, for a name that two folders have, or when no source is left.
     """
 
-    def __init__(self, folder: Path, rule: PatchRule, patches: int, seed: int, mix: dict[str, float], *, masked: bool = False) -> None:
-        index = ShardIndex.load(folder)
-        names = {source.name for source in index.sources}
-        if unknown := sorted(set(mix) - names):
-            raise ValueError(f"mix names no source of {folder}: {', '.join(unknown)} (sources: {', '.join(sorted(names))})")
-        shares = {s.name: s.bytes * s.weight * mix.get(s.name, 1.0) for s in index.sources if s.documents}
+    def __init__(
+        self, folders: Sequence[Path], rule: PatchRule, patches: int, seed: int, mix: dict[str, float], *, masked: bool = False
+    ) -> None:
+        indexes = {folder: ShardIndex.load(folder) for folder in folders}
+        home: dict[str, Path] = {}
+        for folder, index in indexes.items():
+            for source in index.sources:
+                if (other := home.setdefault(source.name, folder)) != folder:
+                    raise ValueError(f"{other} and {folder} both have a source {source.name!r}: prepare one under another name")
+        where = " and ".join(map(str, folders))
+        if unknown := sorted(pattern for pattern in mix if not fnmatch.filter(home, pattern)):
+            raise ValueError(f"mix names no source of {where}: {', '.join(unknown)} (sources: {', '.join(sorted(home))})")
+        described = {source.name: source for index in indexes.values() for source in index.sources}
+        shares = {s.name: s.bytes * s.weight * factor(s.name, mix) for s in described.values() if s.documents}
         shares = {name: share for name, share in sorted(shares.items()) if share > 0}
         if not shares:
-            raise ValueError(f"{folder}: no documents to train on")
+            raise ValueError(f"{where}: no documents to train on")
         self.patches = patches
-        self.licence = {s.name: s.licence or "unknown" for s in index.sources}
-        self.sources = [Source(folder, index, name, rule, seed, masked=masked) for name in shares]
+        self.licence = {s.name: s.licence or "unknown" for s in described.values()}
+        self.sources = [Source(home[name], indexes[home[name]], name, rule, seed, masked=masked) for name in shares]
         self.probability = np.array(list(shares.values())) / sum(shares.values())
         self.random = np.random.default_rng(seed)
 

@@ -29,14 +29,14 @@ MakeStream = Callable[[int], RowStream]
 class Recipe:
     """Everything of a `RowStream` but its seed; a worker process gets it and makes its own."""
 
-    folder: Path
+    folders: tuple[Path, ...]
     rule: PatchRule
     patches: int
     mix: dict[str, float]
     masked: bool = False
 
     def __call__(self, seed: int) -> RowStream:
-        return RowStream(self.folder, self.rule, self.patches, seed, self.mix, masked=self.masked)
+        return RowStream(self.folders, self.rule, self.patches, seed, self.mix, masked=self.masked)
 
 
 def worker_seed(seed: int, worker: int) -> int:

@@ -31,11 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="change one field of `ModelConfig`, e.g. layers=3; repeatable"
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder of prepared shards (python -m stlm prepare)")
+    parser.add_argument(
+        "--data", type=Path, action="append", required=True, metavar="FOLDER", help="prepared shards (python -m stlm prepare); repeatable"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint, metrics and loss plot; an existing run goes on")
     parser.add_argument("--init", type=Path, help="start from this checkpoint's weights (a grown model, an earlier stage)")
     parser.add_argument(
-        "--mix", action="append", default=[], metavar="SOURCE=FACTOR", help="multiply a source's share of the rows; 0 drops it; repeatable"
+        "--mix", action="append", default=[], metavar="SOURCE=FACTOR",
+        help="multiply a source's share of the rows; SOURCE may be a pattern (chat-*); 0 drops it; repeatable"
     )
     parser.add_argument("--heldout", type=Path, help="folder of prepared shards to validate on; none: no validation")
     budget = parser.add_mutually_exclusive_group(required=True)
@@ -54,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--warmdown", type=options.fraction, default=0.6, help="last part of the budget, in which rates fall (default 0.6)"
     )
     parser.add_argument(
-        "--final-rate", type=options.fraction, default=0.05, help="where they fall to; a stage that goes on elsewhere ends high (default 0.05)"
+        "--final-rate", type=options.fraction, default=0.05, help="what they fall to; high where another stage follows (default 0.05)"
     )
     parser.add_argument(
         "--int4-fraction", type=options.fraction, default=0.15, help="last part of the budget, trained against int4 rounding (default 0.15)"
@@ -71,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--compile", action="store_true", help="torch.compile the step as one graph of fixed shapes")
     parser.add_argument(
-        "--loaders", type=options.whole_number(1), default=1, help="processes that make batches; 1: a thread, enough for 10 MB/s (default 1)"
+        "--loaders", type=options.whole_number(1), default=1, help="processes that make batches (default 1: a thread, enough for 10 MB/s)"
     )
     parser.add_argument(
         "--masked", action="store_true", help="fine-tune: of chat sources (prepare --chat) only what the assistant says is learnt"

@@ -11,7 +11,6 @@ import sys
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -71,7 +70,8 @@ class Trainer:
         torch.manual_seed(args.seed)
         self.bf16 = args.precision == "bf16"
         self.model = PatchLM(config, self.rule).to(args.device)
-        self.loader = Loader(Recipe(args.data, self.rule, args.row_patches, mix, args.masked), args.seed, args.batch_rows, args.loaders)
+        recipe = Recipe(tuple(args.data), self.rule, args.row_patches, mix, args.masked)
+        self.loader = Loader(recipe, args.seed, args.batch_rows, args.loaders)
         self.data_state = self.loader.state
         self.optimizers = make_optimizers(self.model, args.matrix_lr, args.table_lr, args.head_lr, args.weight_decay)
         self.base_rates = [[group["lr"] for group in o.param_groups] for o in self.optimizers]
@@ -95,7 +95,7 @@ class Trainer:
         self.peak = peak_flops(args.device, torch.bfloat16 if self.bf16 else torch.float32)
         self.validation = None
         if args.heldout:
-            held = RowStream(args.heldout, self.rule, args.row_patches, 1, {})
+            held = RowStream([args.heldout], self.rule, args.row_patches, 1, {})
             self.validation = torch.from_numpy(held.rows(64).astype(np.int64)).to(args.device)
 
     @property

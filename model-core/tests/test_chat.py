@@ -103,7 +103,7 @@ def test_records_survive_shards_and_rows(tmp_path: Path) -> None:
     assert index.sources[0].chat
     stored = [unpack_ids(document) for document in iterate_documents(shards, index.shards_of("a"))]
     assert [document.tolist() for document in stored] == [turn_ids(said(record), RULE).tolist() for record in records]
-    seen = {tuple(read_turns(list(ids))) for ids in lane_documents(RowStream(shards, RULE, 16, 0, {}), 1200)}
+    seen = {tuple(read_turns(list(ids))) for ids in lane_documents(RowStream([shards], RULE, 16, 0, {}), 1200)}
     assert seen == {tuple(said(record)) for record in records}
 
 
@@ -112,22 +112,22 @@ def test_exactly_the_assistants_text_and_its_end_are_scored(tmp_path: Path, patc
     # Rows of 8 patches break every document several times, also inside a reply; 400 hold several documents.
     records = talk(40, 1)
     shards = prepare_records(tmp_path, "a", records, "--chat")
-    documents = lane_documents(RowStream(shards, RULE, patches, 0, {}, masked=True), 14_000 // patches + 200)
+    documents = lane_documents(RowStream([shards], RULE, patches, 0, {}, masked=True), 14_000 // patches + 200)
     for ids in documents:
         assert scored_turns(list(ids)) == [turn for turn in read_turns(list(ids)) if turn.role == "assistant"]
     assert len(set(documents)) == len(records), "every record came by"
 
 
 def test_padding_is_never_flagged_and_a_flag_is_the_top_bit_only(tmp_path: Path) -> None:
-    rows = RowStream(prepare_records(tmp_path, "a", talk(40, 1), "--chat"), RULE, 64, 0, {}, masked=True).rows(200)
+    rows = RowStream([prepare_records(tmp_path, "a", talk(40, 1), "--chat")], RULE, 64, 0, {}, masked=True).rows(200)
     assert (rows == PAD).any() and not (rows == PAD | CONTEXT_ONLY).any()
     assert (rows & ID_BITS).max() < RULE.vocabulary
 
 
 def test_a_document_that_fits_a_row_is_never_broken_when_masked(tmp_path: Path) -> None:
     shards = prepare_records(tmp_path, "a", talk(40, 2, words=8), "--chat")
-    longest = max(len(RULE.rows(np.array(ids, np.uint16))) for ids in lane_documents(RowStream(shards, RULE, 16, 0, {}), 1200))
-    rows = RowStream(shards, RULE, longest, 0, {}, masked=True).rows(200)
+    longest = max(len(RULE.rows(np.array(ids, np.uint16))) for ids in lane_documents(RowStream([shards], RULE, 16, 0, {}), 1200))
+    rows = RowStream([shards], RULE, longest, 0, {}, masked=True).rows(200)
     clean = rows & ID_BITS
     assert (clean[:, 0, 0] == BOD).all()
     assert ((clean == BOD).sum((1, 2)) == (clean == EOD).sum((1, 2))).all()
@@ -136,8 +136,8 @@ def test_a_document_that_fits_a_row_is_never_broken_when_masked(tmp_path: Path) 
 
 def test_an_unmasked_stream_has_the_same_ids_without_flags(tmp_path: Path) -> None:
     shards = prepare_records(tmp_path, "a", talk(30, 3), "--chat")
-    plain = lane_documents(RowStream(shards, RULE, 16, 0, {}), 1200)
-    masked = lane_documents(RowStream(shards, RULE, 16, 0, {}, masked=True), 1200)
+    plain = lane_documents(RowStream([shards], RULE, 16, 0, {}), 1200)
+    masked = lane_documents(RowStream([shards], RULE, 16, 0, {}, masked=True), 1200)
     assert not any(i & CONTEXT_ONLY for ids in plain for i in ids)
     assert set(plain) == {tuple(i & ID_BITS for i in ids) for ids in masked}
 
@@ -146,20 +146,20 @@ def test_a_source_that_is_no_chat_stays_scored_whole(tmp_path: Path) -> None:
     prepare_records(tmp_path, "a", talk(20, 4), "--chat")
     shards = prepare_records(tmp_path, "b", [{"text": f"plain text {i} " * 50} for i in range(20)])
     assert {source.name: source.chat for source in ShardIndex.load(shards).sources} == {"a": True, "b": False}
-    plain, masked = (RowStream(shards, RULE, 16, 0, {"a": 0}, masked=m).rows(60) for m in (False, True))
+    plain, masked = (RowStream([shards], RULE, 16, 0, {"a": 0}, masked=m).rows(60) for m in (False, True))
     assert np.array_equal(plain, masked)
-    both = RowStream(shards, RULE, 16, 0, {}, masked=True).rows(200)
+    both = RowStream([shards], RULE, 16, 0, {}, masked=True).rows(200)
     assert 0.1 < (both & CONTEXT_ONLY != 0).any((1, 2)).mean() < 0.9
 
 
 @pytest.mark.parametrize("patches", [8, 64])
 def test_a_restored_masked_stream_goes_on_in_the_middle_of_a_document(tmp_path: Path, patches: int) -> None:
     shards = prepare_records(tmp_path, "a", talk(40, 5), "--chat")
-    stream = RowStream(shards, RULE, patches, 0, {}, masked=True)
+    stream = RowStream([shards], RULE, patches, 0, {}, masked=True)
     stream.rows(37)
     state = json.loads(json.dumps(stream.state()))
     assert any(start > 0 for _, start in state["sources"]["a"]["lanes"])
-    restored = RowStream(shards, RULE, patches, 0, {}, masked=True)
+    restored = RowStream([shards], RULE, patches, 0, {}, masked=True)
     restored.restore(state)
     assert np.array_equal(restored.rows(60), stream.rows(60))
 
@@ -220,4 +220,4 @@ def test_an_index_from_before_chat_is_read_as_text(tmp_path: Path) -> None:
         del source["chat"]
     (shards / INDEX_NAME).write_text(json.dumps(content))
     assert not ShardIndex.load(shards).sources[0].chat
-    assert (RowStream(shards, RULE, 8, 0, {}, masked=True).rows(3) & CONTEXT_ONLY == 0).all()
+    assert (RowStream([shards], RULE, 8, 0, {}, masked=True).rows(3) & CONTEXT_ONLY == 0).all()
