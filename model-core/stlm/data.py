@@ -15,10 +15,8 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import math
-import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from queue import Full, Queue
 from typing import Any
 
 import numpy as np
@@ -160,39 +158,3 @@ class RowStream:
             saved = state["sources"][source.name]
             source.next_document, source.turn = saved["next"], saved["turn"]
             source.lanes = [list(lane) for lane in saved["lanes"]]
-
-
-def batches(stream: RowStream, rows: int) -> Generator[tuple[np.ndarray, dict[str, Any]], None, None]:
-    """Batches built ahead in a thread, each with the stream's state after it, which is what a checkpoint keeps.
-
-    Close the generator when done: a thread still at work when the interpreter ends can abort the process.
-    """
-    ahead: Queue[tuple[np.ndarray, dict[str, Any]] | Exception] = Queue(maxsize=2)
-    closed = threading.Event()
-
-    def put(item: tuple[np.ndarray, dict[str, Any]] | Exception) -> None:
-        while not closed.is_set():
-            try:
-                return ahead.put(item, timeout=0.05)
-            except Full:
-                continue
-        return None
-
-    def fill() -> None:
-        try:
-            while not closed.is_set():
-                put((stream.rows(rows), stream.state()))
-        except Exception as error:  # noqa: BLE001 - handed to the training thread, which raises it
-            put(error)
-
-    thread = threading.Thread(target=fill, daemon=True)
-    thread.start()
-    try:
-        while True:
-            item = ahead.get()
-            if isinstance(item, Exception):
-                raise item
-            yield item
-    finally:
-        closed.set()
-        thread.join()

@@ -40,10 +40,13 @@ def make_batch(rows: np.ndarray, pad: int, device: str, *, fixed: bool) -> Batch
         ids = len(at)
         at = np.pad(at, (0, room - ids))
     weight = (np.arange(len(at)) < ids).astype(np.float32)
-    rows_there, at_there, target, weight_there = (
-        torch.from_numpy(array).to(device, non_blocking=True) for array in (clean, at, targets[at], weight)
-    )
-    return Batch(rows_there, at_there, target, weight_there, ids)
+    return Batch(send(clean, device), send(at, device), send(targets[at], device), send(weight, device), ids)
+
+
+def send(array: np.ndarray, device: str) -> Tensor:
+    """The array on the device; to a GPU through pinned memory, so that the copy waits for nothing."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device == "cuda" else tensor
 
 
 class Objective:
@@ -74,11 +77,9 @@ class Objective:
         soft = -((taught.float().softmax(-1) * log_probabilities).sum(-1) * weight).sum()
         return (1 - self.share) * plain + self.share * soft, plain.detach()
 
-    def __call__(self, rows: np.ndarray, device: str) -> tuple[Tensor, Tensor, int]:
-        """Objective and cross-entropy, summed, and the number of ids they are summed over. `rows` as `make_batch` takes them."""
-        batch = make_batch(rows, self.model.rule.specials["pad"], device, fixed=self.compiled)
-        objective, plain = self.run(batch.rows, batch.at, batch.target, batch.weight)
-        return objective, plain, batch.ids
+    def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Objective and cross-entropy, summed over the scored ids."""
+        return self.run(batch.rows, batch.at, batch.target, batch.weight)
 
 
 def cross_entropy(model: PatchLM, rows: Tensor) -> tuple[float, int]:

@@ -9,8 +9,10 @@ import math
 import subprocess
 import sys
 import time
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,9 +22,9 @@ from tqdm import tqdm
 from stlm import checkpoint
 from stlm.data import RowStream
 from stlm.distributed import World
-from stlm.loader import Loader, Recipe
+from stlm.loader import Loader, Recipe, ahead
 from stlm.model import ModelConfig, PatchLM
-from stlm.objective import Objective, cross_entropy
+from stlm.objective import Batch, Objective, cross_entropy, make_batch
 from stlm.optim import make_optimizers
 from stlm.patch import PatchRule
 from stlm.plot import draw, read_metrics
@@ -188,15 +190,26 @@ class Trainer:
     def last_good(self) -> str:
         return f"; {self.path} holds the last good state" if self.path.exists() else "; no checkpoint was written yet"
 
-    def train_step(self, rows: np.ndarray) -> Loss:
-        """One update on a whole batch, uint16 [batch, S + 1, cap]."""
+    def batches(self) -> Generator[tuple[Batch, dict[str, Any]], None, None]:
+        """This process's share of one batch after another, made ahead, each with the data position after it."""
+
+        def prepared() -> Generator[tuple[Batch, dict[str, Any]], None, None]:
+            with closing(self.loader.batches()) as loaded:
+                for rows, state in loaded:
+                    share = self.world.share(rows)
+                    yield make_batch(share, self.rule.specials["pad"], self.args.device, fixed=self.args.compile), state
+
+        return ahead(prepared())
+
+    def train_step(self, batch: Batch) -> Loss:
+        """One update on a whole batch, of which this process has its share."""
         scale = rate_scale(self.fraction, self.step, self.args.warmup_steps, self.args.warmdown, self.args.final_rate)
         for optimizer, rates in zip(self.optimizers, self.base_rates, strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * scale
         self.model.set_int4(self.fraction >= 1 - self.args.int4_fraction)
-        objective, plain, ids = self.objective(self.world.share(rows), self.args.device)
-        count = self.world.total(ids)
+        objective, plain = self.objective(batch)
+        count = self.world.total(batch.ids)
         (objective / max(1, count)).backward()
         self.world.sum_gradients(self.model)
         for optimizer in self.optimizers:
@@ -204,8 +217,9 @@ class Trainer:
             optimizer.zero_grad(set_to_none=True)
         self.step += 1
         self.bytes_seen += count
-        self.patches_seen += len(rows) * self.args.row_patches
-        self.flops += step_flops(self.model, len(rows) * self.args.row_patches, count, self.args.row_patches)
+        patches = self.args.batch_rows * self.args.row_patches
+        self.patches_seen += patches
+        self.flops += step_flops(self.model, patches, count, self.args.row_patches)
         return Loss(self.step, self.world.sum(plain), count)
 
     def read(self, loss: Loss) -> float:
@@ -234,11 +248,11 @@ class Trainer:
         bar = tqdm(total=100, initial=self.percent(), disable=True if self.world.rank else None,
                    bar_format="{l_bar}{bar}| {postfix}")  # fmt: skip
         stopped = False
-        with closing(self.loader.batches()) as ahead:
-            for rows, state in ahead:
+        with closing(self.batches()) as batches:
+            for batch, state in batches:
                 if self.fraction >= 1 or stopped:
                     break
-                loss = self.train_step(rows)
+                loss = self.train_step(batch)
                 self.data_state = state
                 bits = self.read(loss)
                 self.seconds = self.world.agree(before + time.monotonic() - self.started)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from stlm.data import LANES, RowStream, Source, batches
+from stlm.data import LANES, RowStream, Source
 from stlm.patch import PatchRule, document_ids
 from stlm.shards import Shard, ShardIndex, ShardWriter
 from stlm.shards import Source as SourceRecord
@@ -102,16 +101,6 @@ def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
     shard.write_bytes(shard.read_bytes()[:-1])
     with pytest.raises(ValueError, match=r"a-0000\.bin"):
         RowStream([tmp_path], RULE, 8, 0, {})
-
-
-def test_closed_batches_leave_no_thread_behind(tmp_path: Path) -> None:
-    write_corpus(tmp_path, {"a": documents(30)})
-    before = threading.active_count()
-    ahead = batches(RowStream([tmp_path], RULE, 8, 0, {}), 2)
-    next(ahead)
-    assert threading.active_count() == before + 1
-    ahead.close()
-    assert threading.active_count() == before
 
 
 def test_patterns_of_a_mix_multiply(tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 from test_data import documents, write_corpus
 
-from stlm.loader import Loader, Recipe
+from stlm.loader import Loader, Recipe, ahead
 from stlm.patch import PatchRule
 
 ROOT = Path(__file__).parent.parent
@@ -63,6 +64,28 @@ def test_what_a_process_cannot_read_is_told(tmp_path: Path) -> None:
     (tmp_path / "a-0000.bin").write_bytes(b"")
     with closing(loader.batches()) as batches, pytest.raises(ValueError, match=r"a-0000\.bin|mmap an empty file"):
         next(batches)
+
+
+def test_what_is_made_ahead_is_the_same_and_leaves_no_thread_behind() -> None:
+    closed = []
+
+    def numbers() -> Generator[int, None, None]:
+        try:
+            yield from range(10)
+            raise ValueError("no eleventh")
+        finally:
+            closed.append(True)
+
+    before = threading.active_count()
+    made = ahead(numbers())
+    assert list(islice(made, 3)) == [0, 1, 2]
+    assert threading.active_count() == before + 1
+    made.close()
+    assert threading.active_count() == before and closed == [True]
+    made = ahead(numbers())
+    assert list(islice(made, 10)) == list(range(10))
+    with pytest.raises(ValueError, match="no eleventh"):
+        next(made)
 
 
 def alive(pid: int) -> bool:

@@ -51,14 +51,13 @@ def test_a_student_comes_nearer_to_its_teacher(rows: np.ndarray) -> None:
     student = PatchLM(SMALL, RULE)
     objective = Objective(student, bf16=False, compiled=False, teacher=teacher, share=1.0)
     optimizer = torch.optim.Adam(student.parameters(), lr=3e-3)
-    losses = []
+    batch, losses = make_batch(rows, PAD, "cpu", fixed=False), []
     for _ in range(30):
-        loss, _, ids = objective(rows, "cpu")
-        (loss / ids).backward()
+        loss = objective(batch)[0] / batch.ids
+        loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        losses.append(loss.item() / ids)
-    batch = make_batch(rows, PAD, "cpu", fixed=False)
+        losses.append(loss.item())
     floor = torch.distributions.Categorical(logits=teacher.logits_at(batch.rows, batch.at)).entropy().mean().item()
     assert floor - 1e-3 < losses[-1] < losses[0] - 0.3 * (losses[0] - floor)
     assert all(parameter.grad is None for parameter in teacher.parameters())
