@@ -26,6 +26,8 @@ from stlm.patch import PatchRule
 from stlm.shards import ShardIndex, open_shard
 
 LANES = 16
+CONTEXT_ONLY = 0x8000
+"""Flag on an id of a row that is read but not learnt."""
 
 CONTEXT_ONLY = 0x8000
 """In a masked row: the id in the other bits is read but not scored. Padding never carries it."""

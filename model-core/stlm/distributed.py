@@ -37,6 +37,10 @@ class World:
             dist.all_reduce(tensor)
         return tensor
 
+    def total(self, count: int) -> int:
+        """The sum of a number over all processes."""
+        return int(self.sum(torch.tensor(count, device=self.device)).item()) if self.size > 1 else count
+
     def agree(self, seconds: float) -> float:
         """The first process's value, so that all stop, anneal and switch at the same step."""
         if self.size == 1:

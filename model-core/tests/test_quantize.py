@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from test_data import documents, write_corpus
 
-from stlm import quantize, train
+from stlm import quantize, train, trainer
 from stlm.evaluate import evaluate, mean_of
 from stlm.manifest import load_manifest
 from stlm.quantize_weights import Precision
@@ -32,7 +32,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def artifact(trained: Path) -> Path:
-    quantize.write_artifact(trained / "run" / train.CHECKPOINT, trained / "stlm-tiny", ["fp32", "int4", "uint8"])
+    quantize.write_artifact(trained / "run" / trainer.CHECKPOINT, trained / "stlm-tiny", ["fp32", "int4", "uint8"])
     return trained / "stlm-tiny"
 
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pytest
 import torch
 from test_data import documents, write_corpus
 
-from stlm import checkpoint, train
+from stlm import checkpoint, train, trainer
 from stlm.patch import PatchRule
 from stlm.tiers import TIERS
 
@@ -49,27 +50,29 @@ def run(corpus: Path, out: Path, *more: str) -> int:
 
 
 def weights(out: Path) -> dict[str, torch.Tensor]:
-    return checkpoint.load(out / train.CHECKPOINT)["model"]
+    return checkpoint.load(out / trainer.CHECKPOINT)["model"]
 
 
 def test_the_loss_falls(corpus: Path, tmp_path: Path) -> None:
     assert run(corpus, tmp_path / "run", "--max-steps", "40", "--heldout", str(corpus)) == 0
-    lines = [json.loads(line) for line in (tmp_path / "run" / train.METRICS).read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / "run" / trainer.METRICS).read_text().splitlines()]
     assert lines[0]["loss"] > 8.0 > 4.5 > lines[-2]["loss"]
     assert lines[-1]["validation_bits_per_byte"] < 4.5
-    assert "held out" in (tmp_path / "run" / train.PLOT).read_text()
+    assert "held out" in (tmp_path / "run" / trainer.PLOT).read_text()
 
 
 def test_a_resumed_run_equals_an_unbroken_one_to_the_bit(corpus: Path, tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert run(corpus, whole, "--max-steps", "12") == 0
-    trainer = train.Trainer(parse(arguments(corpus, broken, "--max-steps", "12")))
-    for rows, state in train.batches(trainer.stream, 4):
-        trainer.train_step(rows)
-        trainer.stream_state = state
-        if trainer.step == 5:
-            break
-    trainer.save()
+    args = parse(arguments(corpus, broken, "--max-steps", "12"))
+    started = trainer.Trainer(args, TIERS["stlm-tiny"], {})
+    with closing(started.loader.batches()) as ahead:
+        for rows, state in ahead:
+            started.train_step(rows)
+            started.data_state = state
+            if started.step == 5:
+                break
+    started.save()
     assert run(corpus, broken, "--max-steps", "12") == 0
     for name, weight in weights(whole).items():
         assert torch.equal(weight, weights(broken)[name]), name
@@ -81,16 +84,35 @@ def test_kill_9_leaves_a_checkpoint_that_goes_on(corpus: Path, tmp_path: Path) -
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 60
-        while not (out / train.CHECKPOINT).exists() and time.monotonic() < deadline:
+        while not (out / trainer.CHECKPOINT).exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         time.sleep(0.5)
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    step = checkpoint.load(out / train.CHECKPOINT)["step"]
+    step = checkpoint.load(out / trainer.CHECKPOINT)["step"]
     assert step > 0
     assert run(corpus, out, "--max-steps", str(step + 3)) == 0
-    assert checkpoint.load(out / train.CHECKPOINT)["step"] == step + 3
+    assert checkpoint.load(out / trainer.CHECKPOINT)["step"] == step + 3
+
+
+def test_a_process_stopped_early_says_so_and_the_next_one_ends_the_run(corpus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert run(corpus, out, "--max-steps", "4", "--stop-after", "1e-6") == train.UNFINISHED
+    assert checkpoint.load(out / trainer.CHECKPOINT)["step"] == 1
+    assert run(corpus, out, "--max-steps", "4") == 0
+    whole = tmp_path / "whole"
+    assert run(corpus, whole, "--max-steps", "4") == 0
+    assert all(torch.equal(weight, weights(out)[name]) for name, weight in weights(whole).items())
+
+
+def test_metrics_tell_speed_and_utilisation_and_the_time_left_is_told(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(corpus, tmp_path / "run", "--max-steps", "3", "--checkpoint-seconds", "1e-6") == 0
+    line = json.loads((tmp_path / "run" / trainer.METRICS).read_text().splitlines()[1])
+    assert line["bytes_per_second"] > 0 and 0 < line["flop_utilisation"] < 1
+    assert re.search(r"step 2, [\d.]+ bits/byte, [\d.]+ kB/s, [\d.]+% of peak, \d+:\d\d left", capsys.readouterr().err)
 
 
 def torchrun(*command: str) -> None:
@@ -107,7 +129,7 @@ def test_two_processes_train_as_one_with_the_whole_batch(corpus: Path, tmp_path:
     alone, together = tmp_path / "alone", tmp_path / "together"
     assert run(corpus, alone, "--max-steps", "4") == 0
     torchrun("-m", "stlm", "train", *arguments(corpus, together, "--max-steps", "4"))
-    losses = [[json.loads(line).get("loss") for line in (out / train.METRICS).read_text().splitlines()][:4] for out in (alone, together)]
+    losses = [[json.loads(line).get("loss") for line in (out / trainer.METRICS).read_text().splitlines()][:4] for out in (alone, together)]
     assert losses[0] == pytest.approx(losses[1], abs=2e-4)
 
 
@@ -115,32 +137,32 @@ def test_two_processes_end_a_time_budget_together_though_their_clocks_differ(cor
     script = tmp_path / "skewed.py"
     script.write_text(
         "import os, sys, time, types\n"
-        "from stlm import train\n"
+        "from stlm import trainer\n"
         "from stlm.__main__ import main\n"
         "speed = 1 + int(os.environ['RANK'])\n"
-        "train.time = types.SimpleNamespace(monotonic=lambda: speed * time.monotonic())\n"
+        "trainer.time = types.SimpleNamespace(monotonic=lambda: speed * time.monotonic())\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )
     out = tmp_path / "together"
     torchrun(str(script), "train", *arguments(corpus, out, "--max-seconds", "1"))
-    assert checkpoint.load(out / train.CHECKPOINT)["seconds"] >= 1
+    assert checkpoint.load(out / trainer.CHECKPOINT)["seconds"] >= 1
 
 
 def test_a_finished_run_started_again_keeps_its_checkpoint(corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     assert run(corpus, out, "--max-steps", "2") == 0
-    written = (out / train.CHECKPOINT).stat().st_mtime_ns
+    written = (out / trainer.CHECKPOINT).stat().st_mtime_ns
     assert run(corpus, out, "--max-steps", "2") == 0
-    assert (out / train.CHECKPOINT).stat().st_mtime_ns == written
+    assert (out / trainer.CHECKPOINT).stat().st_mtime_ns == written
 
 
 def test_steps_lost_by_a_kill_leave_the_metrics(corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     assert run(corpus, out, "--max-steps", "3") == 0
-    with (out / train.METRICS).open("a") as metrics:
+    with (out / trainer.METRICS).open("a") as metrics:
         metrics.write('{"step": 4, "loss": 5.0}\n{"step": 5, "lo')
     assert run(corpus, out, "--max-steps", "5") == 0
-    lines = [json.loads(line) for line in (out / train.METRICS).read_text().splitlines()]
+    lines = [json.loads(line) for line in (out / trainer.METRICS).read_text().splitlines()]
     assert [line["step"] for line in lines if "loss" in line] == [1, 2, 3, 4, 5]
 
 
@@ -154,27 +176,27 @@ def test_without_a_terminal_a_line_a_checkpoint_stands_for_the_bar(
 
 
 def test_a_machine_without_git_can_train(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert train.commit() != "unknown"
+    assert trainer.commit() != "unknown"
     monkeypatch.setenv("PATH", "")
-    assert train.commit() == "unknown"
+    assert trainer.commit() == "unknown"
 
 
 def test_broken_weights_never_replace_good_ones(corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     assert run(corpus, out, "--max-steps", "2") == 0
-    trainer = train.Trainer(parse(arguments(corpus, out, "--max-steps", "4")))
-    trainer.model.head.weight.data[0, 0] = float("inf")
+    broken = trainer.Trainer(parse(arguments(corpus, out, "--max-steps", "4")), TIERS["stlm-tiny"], {})
+    broken.model.head.weight.data[0, 0] = float("inf")
     with pytest.raises(FloatingPointError, match=r"weights are not finite after step 2; .* holds the last good state"):
-        trainer.save()
+        broken.save()
     assert weights(out)["head.weight"].isfinite().all()
 
 
 def test_weights_without_a_run_are_no_run_to_resume(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "run"
     assert run(corpus, out, "--max-steps", "1") == 0
-    content = checkpoint.load(out / train.CHECKPOINT)
+    content = checkpoint.load(out / trainer.CHECKPOINT)
     del content["optimizers"]
-    checkpoint.save(out / train.CHECKPOINT, content)
+    checkpoint.save(out / trainer.CHECKPOINT, content)
     assert run(corpus, out, "--max-steps", "2") == 1
     assert "weights without a run; start from them with --init" in capsys.readouterr().err
 
@@ -190,7 +212,7 @@ def test_weights_without_a_run_are_no_run_to_resume(corpus: Path, tmp_path: Path
 def test_a_checkpoint_of_another_version_is_refused(
     corpus: Path, tmp_path: Path, change: Callable[[dict[str, Any]], object], message: str
 ) -> None:
-    path = tmp_path / "run" / train.CHECKPOINT
+    path = tmp_path / "run" / trainer.CHECKPOINT
     assert run(corpus, path.parent, "--max-steps", "1") == 0
     content = checkpoint.load(path)
     change(content)
@@ -209,7 +231,7 @@ def test_a_checkpoint_of_another_config_is_refused(corpus: Path, tmp_path: Path,
 def test_a_damaged_checkpoint_is_refused_and_kept(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "run"
     assert run(corpus, out, "--max-steps", "2") == 0
-    path = out / train.CHECKPOINT
+    path = out / trainer.CHECKPOINT
     path.write_bytes(path.read_bytes()[:1000])
     assert run(corpus, out, "--max-steps", "4") == 1
     assert "not a readable checkpoint" in capsys.readouterr().err
@@ -223,7 +245,8 @@ def test_a_loss_that_is_not_a_number_stops_with_the_last_good_state(
     assert run(corpus, out, "--max-steps", "2") == 0
     good = weights(out)
     assert run(corpus, out, "--max-steps", "50", "--matrix-lr", "nan") == 1
-    assert "loss is nan at step 3" in capsys.readouterr().err
+    # Step 3 learnt with a rate that is no number; step 4 is the first to see what it left.
+    assert "loss is nan at step 4" in capsys.readouterr().err
     assert all(torch.equal(w, good[n]) for n, w in weights(out).items())
 
 
@@ -265,11 +288,11 @@ def test_wrong_options_name_themselves(
 
 
 def test_no_warm_up_and_no_warm_down_is_a_constant_rate() -> None:
-    assert {train.rate_scale(step / 10, step, warmup_steps=0, warmdown=0.0) for step in range(11)} == {1.0}
+    assert {trainer.rate_scale(step / 10, step, warmup_steps=0, warmdown=0.0) for step in range(11)} == {1.0}
 
 
 def test_the_learning_rate_warms_up_and_anneals() -> None:
-    scales = [train.rate_scale(step / 100, step, warmup_steps=10, warmdown=0.5) for step in range(101)]
+    scales = [trainer.rate_scale(step / 100, step, warmup_steps=10, warmdown=0.5) for step in range(101)]
     assert scales[0] == pytest.approx(0.1) and scales[9] == scales[50] == 1
     assert scales[100] == pytest.approx(0.05)
     assert scales[50:] == sorted(scales[50:], reverse=True)
@@ -278,6 +301,6 @@ def test_the_learning_rate_warms_up_and_anneals() -> None:
 def test_a_fresh_checkpoint_loads_as_the_model_it_was(tmp_path: Path, corpus: Path) -> None:
     out = tmp_path / "run"
     assert run(corpus, out, "--max-steps", "1") == 0
-    model, content = checkpoint.load_model(out / train.CHECKPOINT)
+    model, content = checkpoint.load_model(out / trainer.CHECKPOINT)
     assert model.config == TIERS["stlm-tiny"]
     assert content["rule_hash"] == PatchRule.load().rule_hash

@@ -1,0 +1,92 @@
+"""What a training step minimises: the loss of every scored id of a batch, alone or beside a teacher's distribution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stlm.data import CONTEXT_ONLY
+from stlm.model import PatchLM
+
+PLACES_PER_PATCH = 6.0
+"""Scored ids a patch that a compiled step has room for; English has 5.4. What a batch holds beyond that is left unscored."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """`rows` int64 [batch, S + 1, cap]; `at` int64 [n], flat places in rows[:, 1:]; `target` int64 [n], the ids there;
+    `weight` float32 [n], 0 where `at` is filling; `ids`: how many are scored."""
+
+    rows: Tensor
+    at: Tensor
+    target: Tensor
+    weight: Tensor
+    ids: int
+
+
+def make_batch(rows: np.ndarray, pad: int, device: str, *, fixed: bool) -> Batch:
+    """A batch from the stream's rows, uint16 [batch, S + 1, cap], some flagged CONTEXT_ONLY; `fixed` gives all batches one shape."""
+    clean = (rows & (CONTEXT_ONLY - 1)).astype(np.int64)
+    targets = clean[:, 1:].reshape(-1)
+    at = np.flatnonzero((targets != pad) & (rows[:, 1:].reshape(-1) < CONTEXT_ONLY))
+    ids = len(at)
+    if fixed:
+        room = int(PLACES_PER_PATCH * rows.shape[0] * (rows.shape[1] - 1))
+        at = at[:room]
+        ids = len(at)
+        at = np.pad(at, (0, room - ids))
+    weight = (np.arange(len(at)) < ids).astype(np.float32)
+    rows_there, at_there, target, weight_there = (
+        torch.from_numpy(array).to(device, non_blocking=True) for array in (clean, at, targets[at], weight)
+    )
+    return Batch(rows_there, at_there, target, weight_there, ids)
+
+
+class Objective:
+    """Sums over the scored ids of a batch, in nats: what to minimise, and the plain cross-entropy to report.
+
+    With a teacher, `share` of what is minimised is the cross-entropy to the teacher's distribution (Hinton et al., arXiv
+    1503.02531, temperature 1); both read the same bytes, so there is nothing to align. `compiled` makes the whole step one
+    graph of fixed shapes.
+    """
+
+    def __init__(self, model: PatchLM, *, bf16: bool, compiled: bool, teacher: PatchLM | None = None, share: float = 0.0) -> None:
+        self.model = model
+        self.bf16 = bf16
+        self.compiled = compiled
+        self.teacher = teacher
+        self.share = share
+        self.run = torch.compile(self.sums, dynamic=False) if compiled else self.sums
+
+    def sums(self, rows: Tensor, at: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.autocast(rows.device.type, dtype=torch.bfloat16, enabled=self.bf16):
+            logits = self.model.logits_at(rows, at)
+        log_probabilities = logits.float().log_softmax(-1)
+        plain = -(log_probabilities.gather(1, target[:, None]).squeeze(1) * weight).sum()
+        if self.teacher is None:
+            return plain, plain.detach()
+        with torch.no_grad(), torch.autocast(rows.device.type, dtype=torch.bfloat16, enabled=self.bf16):
+            taught = self.teacher.logits_at(rows, at)
+        soft = -((taught.float().softmax(-1) * log_probabilities).sum(-1) * weight).sum()
+        return (1 - self.share) * plain + self.share * soft, plain.detach()
+
+    def __call__(self, rows: np.ndarray, device: str) -> tuple[Tensor, Tensor, int]:
+        """Objective and cross-entropy, summed, and the number of ids they are summed over. `rows` as `make_batch` takes them."""
+        batch = make_batch(rows, self.model.rule.specials["pad"], device, fixed=self.compiled)
+        objective, plain = self.run(batch.rows, batch.at, batch.target, batch.weight)
+        return objective, plain, batch.ids
+
+
+def cross_entropy(model: PatchLM, rows: Tensor) -> tuple[float, int]:
+    """Nats and number of the raw bytes of teacher-forced rows, specials excluded, in the weights' own precision."""
+    nats, count = 0.0, 0
+    for chunk in rows.split(8):
+        logits, target = model(chunk)
+        raw = target < 256
+        nats += F.cross_entropy(logits.float(), target, reduction="none")[raw].sum().item()
+        count += int(raw.sum())
+    return nats, count
