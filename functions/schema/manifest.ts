@@ -40,6 +40,14 @@ const training = z.object({
   sources: z.array(z.object({ name: z.string(), licence: z.string() })),
 });
 
+const special = z.int().min(256).max(271);
+
+/**
+ * A turn is the id of its role, the UTF-8 bytes of its text, `endOfTurn`. A chat is `bod` and its turns, the system's first;
+ * the model is asked for a reply by `roles.assistant` at the end and closes it with `endOfTurn`.
+ */
+const chat = z.object({ roles: z.object({ system: special, user: special, assistant: special }), endOfTurn: special });
+
 export const manifestSchema = z
   .object({
     schemaVersion: z.literal(1),
@@ -57,6 +65,8 @@ export const manifestSchema = z
     /** Absent until `python -m stlm evaluate --write` has scored the exported file. */
     evaluation: evaluation.optional(),
     training,
+    /** Present if the tier was tuned to chat. */
+    chat: chat.optional(),
     /** The greedy continuation of `prompt` by the default precision: what a healthy load must reproduce. */
     golden: z.object({ prompt: z.string(), ids: z.array(z.int().min(0).max(271)).min(1) }),
     /** The predictor's first guess, before the machine at hand has been calibrated. */

@@ -28,19 +28,24 @@ def introduction(manifest: Manifest) -> str:
     """What the tier is and what it costs to run, in a paragraph."""
     parameters, trunk, context = manifest["parameters"], manifest["trunk"], manifest["context"]["patches"]
     per_patch = manifest["bytesPerPatch"]
+    if "chat" in manifest:
+        kind = "It was tuned to chat: given the turns of a conversation, it writes the next one. Any other text it continues."
+    else:
+        kind = "It is a base model: it continues text. It was not tuned to follow instructions or to chat."
     return (
         f"A language model of English with {parameters['unique'] / 1e6:.3g} million weights that reads and writes bytes. It has no "
         f"tokenizer: text is cut into patches, about a word each (at most {manifest['patch']['cap']} bytes, {per_patch:.3g} on average), "
         f"and a trunk of {trunk['layers']} blocks of width {trunk['width']} works once a patch instead of once a byte. "
         f"{parameters['embedding'] / 1e6:.3g} million of the weights are tables that are looked up, not multiplied. It remembers "
-        f"{context} patches, about {context * per_patch / 1000:.2g} kB of text.\n\n"
-        "It is a base model: it continues text. It was not tuned to follow instructions or to chat."
+        f"{context} patches, about {context * per_patch / 1000:.2g} kB of text.\n\n{kind}"
     )
 
 
 def usage(manifest: Manifest) -> str:
     name = manifest["id"]
     command = f'python -m stlm generate artifacts/{name} --prompt "Once upon a ti" --seed 0'
+    if "chat" in manifest:
+        command += f'\npython -m stlm generate artifacts/{name} --chat "What is the capital of France?"'
     return f"From `model-core/`, without the server (a prompt may end anywhere, inside a word too):\n\n```sh\n{command}\n```"
 
 

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
+from stlm.manifest import ChatTemplate
 from stlm.patch import PatchRule
 
 Role = Literal["system", "user", "assistant"]
@@ -35,6 +36,18 @@ def turn_ids(turns: Iterable[Turn], rule: PatchRule) -> np.ndarray:
     for turn in turns:
         ids += [rule.specials[turn.role], *turn.text.encode("utf-8", "replace"), rule.specials["end_of_turn"]]
     return np.array(ids, dtype=np.uint16)
+
+
+def reply_prompt(turns: Iterable[Turn], rule: PatchRule) -> np.ndarray:
+    """uint16 [n]: the document up to where the assistant's answer to `turns` begins, `[bod] … [assistant]`."""
+    ends = rule.specials["bod"], rule.specials["assistant"]
+    return np.concatenate([ends[:1], turn_ids(turns, rule), ends[1:]]).astype(np.uint16)
+
+
+def chat_template(rule: PatchRule) -> ChatTemplate:
+    """What the manifest of a tier tuned to chat tells its server."""
+    ids = rule.specials
+    return {"roles": {"system": ids["system"], "user": ids["user"], "assistant": ids["assistant"]}, "endOfTurn": ids["end_of_turn"]}
 
 
 def pack_ids(ids: np.ndarray) -> bytes:

@@ -90,8 +90,24 @@ class LatencySeed(TypedDict):
     decodePatchMs: float
 
 
+class ChatRoles(TypedDict):
+    system: int
+    user: int
+    assistant: int
+
+
+class ChatTemplate(TypedDict):
+    """A turn is the id of its role, text, `endOfTurn` (see chat.py)."""
+
+    roles: ChatRoles
+    endOfTurn: int
+
+
 class Manifest(TypedDict):
-    """`evaluation`, `golden` and `latencySeed` come from running the exported file, so a fresh export lacks them."""
+    """`evaluation`, `golden` and `latencySeed` come from running the exported file, so a fresh export lacks them.
+
+    `chat` is there only if the tier was tuned to chat.
+    """
 
     schemaVersion: int
     id: str
@@ -105,12 +121,21 @@ class Manifest(TypedDict):
     defaultPrecision: str
     graph: Graph
     training: Training
+    chat: NotRequired[ChatTemplate]
     evaluation: NotRequired[Evaluation]
     golden: NotRequired[Golden]
     latencySeed: NotRequired[LatencySeed]
 
 
-_SECTIONS = {"parameters": Parameters, "patch": PatchInfo, "context": Context, "trunk": Trunk, "graph": Graph, "training": Training}
+_SECTIONS = {
+    "parameters": Parameters,
+    "patch": PatchInfo,
+    "context": Context,
+    "trunk": Trunk,
+    "graph": Graph,
+    "training": Training,
+    "chat": ChatTemplate,
+}
 
 
 def load_manifest(folder: Path) -> Manifest:
@@ -126,7 +151,7 @@ def load_manifest(folder: Path) -> Manifest:
         if not _TIER_ID.fullmatch(manifest["id"]):
             raise ValueError(f"{path}: bad id {manifest['id']!r}")
         for section, shape in _SECTIONS.items():
-            if missing := shape.__required_keys__ - set(manifest[section]):
+            if missing := shape.__required_keys__ - set(manifest.get(section, shape.__required_keys__)):
                 raise ValueError(f"{path}: no {', '.join(sorted(missing))} in {section}")
         for file in manifest["files"]:
             if missing := ModelFile.__required_keys__ - set(file):

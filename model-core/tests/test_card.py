@@ -11,8 +11,10 @@ import pytest
 from tiny_artifact import random_model, write_artifact
 
 from stlm import card
+from stlm.chat import chat_template
 from stlm.generate import Generator
 from stlm.manifest import load_manifest, save_manifest
+from stlm.patch import PatchRule
 from stlm.runtime import Runtime
 
 EVALUATION = {
@@ -80,3 +82,12 @@ def test_no_card_before_an_evaluation(folder: Path, capsys: pytest.CaptureFixtur
 def test_fence_is_longer_than_any_in_the_sample() -> None:
     assert card.fenced("plain").startswith("```text\n")
     assert card.fenced("a ````b").startswith("`````text\n")
+
+
+def test_card_says_whether_the_model_was_tuned_to_chat(folder: Path) -> None:
+    manifest = load_manifest(folder)
+    assert "not tuned to follow instructions or to chat" in card.introduction(manifest)
+    assert "--chat" not in card.usage(manifest)
+    manifest["chat"] = chat_template(PatchRule.load())
+    assert "It was tuned to chat" in card.introduction(manifest)
+    assert "stlm-tiny --chat" in card.usage(manifest)
