@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from stlm import options
+from stlm.memory import keep_freed_memory
 from stlm.model import ModelConfig
 from stlm.profile import profile
 from stlm.tiers import TIERS
@@ -132,6 +133,8 @@ def configure(tier: str, changes: dict[str, str]) -> ModelConfig:
 
 
 def main(args: argparse.Namespace) -> int:
+    if args.device == "cpu":
+        keep_freed_memory()
     try:
         trainer = Trainer(args, configure(args.tier, parse_pairs(args.set, "--set")), parse_mix(args.mix))
         if args.profile:
