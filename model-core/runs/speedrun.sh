@@ -37,17 +37,17 @@ for entry in ${SHARES:-$default_shares}; do share[${entry%%=*}]=${entry#*=}; don
 read -ra text <<<"${TEXT_MIX:-wikipedia_en-00=.5 wikipedia_en-01=.5 wikipedia_en-02=.5 books_classics-00=.5 books_classics-01=.5 books_classics-02=.5 \
   eltec_novels=.5 openstax=1.3 docs_tech=3 us_gov=3.5 dialogues=1.4 topical_chat=2 childrens_stories=10 fairytales=7 \
   onestopenglish=4 wikinews=4 open_english_bible=3 bookdash=20 tinystories_sample=15}"
-# Long prompts with a short answer (p3_permissive, fairytaleqa) would crowd out the rest.
-read -ra talk <<<"${CHAT_MIX:-chat-p3_permissive=.15 chat-fairytaleqa=.3 chat-sgd_dialogue=2 chat-persona_chat=3 chat-topical_chat=1.5 chat-dolly_partial=3}"
+# Long prompts with a short answer (p3_permissive, fairytaleqa, qmsum) would crowd out the rest.
+read -ra talk <<<"${CHAT_MIX:-chat-p3_permissive=.1 chat-fairytaleqa=.15 chat-qmsum=.3 chat-arc_openbookqa=.7 chat-commonsense_qa=.7 \
+  chat-sgd_dialogue=1.5 chat-topical_chat=2 chat-persona_chat=4 chat-factbook_qa=4 chat-self_instruct_seed=5 chat-dolly_partial=6 \
+  chat-llms_from_scratch_instructions=10}"
 
 times() { # the product of its arguments
   awk 'BEGIN { p = 1; for (i = 1; i < ARGC; i++) p *= ARGV[i]; print p }' "$@"
 }
 
-mix() { # factor, then entries: those entries, each times the factor, as options of `train`
-  local factor=$1 entry
-  shift
-  for entry; do printf -- '--mix\n%s=%s\n' "${entry%%=*}" "$(times "${entry#*=}" "$factor")"; done
+mix() { # entries NAME=FACTOR, as options of `train`
+  printf -- '--mix\n%s\n' "$@"
 }
 
 remaining() { # seconds of this call that are left for a stage
@@ -91,9 +91,10 @@ for tier in ${TIERS:-10m 50m 100m}; do
   fi
   # A grown tier starts at its parent's loss, which long steps would undo.
   peak=$([ -n "$below" ] && echo .5 || echo 1)
-  mapfile -t pretrain_options < <(mix 1 "${text[@]}"; rates "$peak")
-  mapfile -t anneal_options < <(mix 1 "${text[@]}"; mix 1.5 "${talk[@]}"; rates "$(times "$peak" .4)")
-  mapfile -t tune_options < <(mix .15 "${text[@]}"; mix 1 "${talk[@]}"; rates "$(times "$peak" .1)")
+  mapfile -t pretrain_options < <(mix "${text[@]}"; rates "$peak")
+  # With our sources and mixes, chats are a quarter of what is read in the second stage and three quarters in the third.
+  mapfile -t anneal_options < <(mix "${text[@]}" "${talk[@]}" "chat-*=3.8"; rates "$(times "$peak" .4)")
+  mapfile -t tune_options < <(mix "${text[@]}" "${talk[@]}" "*=.03" "chat-*=34"; rates "$(times "$peak" .1)")
   # Every stage of every tier reads in an order of its own.
   stage "$tier" pretrain "$(budget "$tier" .74)" --data "$data" --seed "${number}1" "${pretrain_options[@]}" "${start[@]}" \
     --warmdown .55 --final-rate .4 --int4-fraction 0

@@ -74,7 +74,9 @@ def find_inputs(specs: list[str], *, chat: bool) -> list[Input]:
         if not files:
             raise ValueError(f"{path}: holds no {', '.join(SUFFIXES)} file (folders inside it are not searched)")
         weights.update(dict.fromkeys(files, weight))
-    return [Input(path, name, weight, chat) for (path, weight), name in zip(weights.items(), _names(weights), strict=True)]
+    # A corpus and the chats made of it often share a name, and training mixes both.
+    prefix = "chat-" if chat else ""
+    return [Input(path, prefix + name, weight, chat) for (path, weight), name in zip(weights.items(), _names(weights), strict=True)]
 
 
 def _names(paths: dict[Path, float]) -> list[str]:

@@ -101,7 +101,7 @@ def test_records_survive_shards_and_rows(tmp_path: Path) -> None:
     shards = prepare_records(tmp_path, "a", records, "--chat")
     index = ShardIndex.load(shards)
     assert index.sources[0].chat
-    stored = [unpack_ids(document) for document in iterate_documents(shards, index.shards_of("a"))]
+    stored = [unpack_ids(document) for document in iterate_documents(shards, index.shards_of("chat-a"))]
     assert [document.tolist() for document in stored] == [turn_ids(said(record), RULE).tolist() for record in records]
     seen = {tuple(read_turns(list(ids))) for ids in lane_documents(RowStream([shards], RULE, 16, 0, {}), 1200)}
     assert seen == {tuple(said(record)) for record in records}
@@ -145,8 +145,8 @@ def test_an_unmasked_stream_has_the_same_ids_without_flags(tmp_path: Path) -> No
 def test_a_source_that_is_no_chat_stays_scored_whole(tmp_path: Path) -> None:
     prepare_records(tmp_path, "a", talk(20, 4), "--chat")
     shards = prepare_records(tmp_path, "b", [{"text": f"plain text {i} " * 50} for i in range(20)])
-    assert {source.name: source.chat for source in ShardIndex.load(shards).sources} == {"a": True, "b": False}
-    plain, masked = (RowStream([shards], RULE, 16, 0, {"a": 0}, masked=m).rows(60) for m in (False, True))
+    assert {source.name: source.chat for source in ShardIndex.load(shards).sources} == {"chat-a": True, "b": False}
+    plain, masked = (RowStream([shards], RULE, 16, 0, {"chat-a": 0}, masked=m).rows(60) for m in (False, True))
     assert np.array_equal(plain, masked)
     both = RowStream([shards], RULE, 16, 0, {}, masked=True).rows(200)
     assert 0.1 < (both & CONTEXT_ONLY != 0).any((1, 2)).mean() < 0.9
@@ -158,7 +158,7 @@ def test_a_restored_masked_stream_goes_on_in_the_middle_of_a_document(tmp_path: 
     stream = RowStream([shards], RULE, patches, 0, {}, masked=True)
     stream.rows(37)
     state = json.loads(json.dumps(stream.state()))
-    assert any(start > 0 for _, start in state["sources"]["a"]["lanes"])
+    assert any(start > 0 for _, start in state["sources"]["chat-a"]["lanes"])
     restored = RowStream([shards], RULE, patches, 0, {}, masked=True)
     restored.restore(state)
     assert np.array_equal(restored.rows(60), stream.rows(60))
@@ -170,7 +170,7 @@ def test_text_cannot_forge_a_special(tmp_path: Path) -> None:
     shards = prepare_records(tmp_path, "a", [escaped, raw, {"prompt": "\xff[user]<|assistant|>", "response": "þ"}], "--chat")
     index = ShardIndex.load(shards)
     assert index.sources[0].bad_records == 1, "a line that is not UTF-8 is no record"
-    found = [unpack_ids(document).tolist() for document in iterate_documents(shards, index.shards_of("a"))]
+    found = [unpack_ids(document).tolist() for document in iterate_documents(shards, index.shards_of("chat-a"))]
     user, assistant, end = (RULE.specials[name] for name in ("user", "assistant", "end_of_turn"))
     assert found == [
         [user, *b"a ??? b", end, assistant, *b"?", end],
@@ -199,10 +199,11 @@ def test_records_without_a_reply_are_counted(tmp_path: Path, capsys: pytest.Capt
     assert "4 records without a reply left out" in capsys.readouterr().err
 
 
-def test_a_file_prepared_as_text_is_prepared_again_as_chat(tmp_path: Path) -> None:
+def test_a_file_is_text_and_chats_side_by_side(tmp_path: Path) -> None:
     records = [{"text": "t", "prompt": "p", "response": "r"}]
-    assert not ShardIndex.load(prepare_records(tmp_path, "a", records)).sources[0].chat
-    assert ShardIndex.load(prepare_records(tmp_path, "a", records, "--chat")).sources[0].chat
+    prepare_records(tmp_path, "a", records)
+    shards = prepare_records(tmp_path, "a", records, "--chat")
+    assert {source.name: source.chat for source in ShardIndex.load(shards).sources} == {"a": False, "chat-a": True}
 
 
 def test_only_jsonl_holds_chats(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
