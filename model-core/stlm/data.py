@@ -13,12 +13,15 @@ import threading
 from collections.abc import Generator
 from pathlib import Path
 from queue import Full, Queue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stlm.patch import PatchRule
 from stlm.shards import ShardIndex, open_shard
+
+if TYPE_CHECKING:
+    from stlm.bpe import TokenRule
 
 LANES = 16
 CONTEXT_ONLY = 0x8000
@@ -28,16 +31,20 @@ CONTEXT_ONLY = 0x8000
 class Source:
     """Documents of one source in a seeded order, read by `LANES` lanes."""
 
-    def __init__(self, folder: Path, index: ShardIndex, name: str, rule: PatchRule, seed: int) -> None:
+    def __init__(self, folder: Path, index: ShardIndex, name: str, rule: PatchRule | TokenRule, seed: int) -> None:
         self.name = name
         self.rule = rule
         self.shards = [open_shard(folder, shard) for shard in index.shards_of(name)]
-        self.documents = [(s, d) for s, (_, offsets) in enumerate(self.shards) for d in range(len(offsets) - 1)]
+        self.documents = self.find_documents()
         digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
         self.order = np.random.default_rng(int.from_bytes(digest[:8], "big")).permutation(len(self.documents))
         self.next_document = LANES
         self.turn = 0
         self.lanes = [[lane, 0] for lane in range(LANES)]
+
+    def find_documents(self) -> list[tuple[int, int]]:
+        """(shard, number in it) of every document, in file order."""
+        return [(s, d) for s, (_, offsets) in enumerate(self.shards) for d in range(len(offsets) - 1)]
 
     def document(self, number: int) -> np.ndarray:
         """uint8 bytes of the `number`-th document of the order, which starts over at its end."""
@@ -85,7 +92,9 @@ class RowStream:
     Raises ValueError for a name in `mix` that is no source, or when no source is left.
     """
 
-    def __init__(self, folder: Path, rule: PatchRule, patches: int, seed: int, mix: dict[str, float], *, masked: bool = False) -> None:
+    source_type = Source
+
+    def __init__(self, folder: Path, rule: PatchRule | TokenRule, patches: int, seed: int, mix: dict[str, float], *, masked: bool = False) -> None:
         index = ShardIndex.load(folder)
         names = {source.name for source in index.sources}
         if unknown := sorted(set(mix) - names):
@@ -96,7 +105,7 @@ class RowStream:
             raise ValueError(f"{folder}: no documents to train on")
         self.patches = patches
         self.licence = {s.name: s.licence or "unknown" for s in index.sources}
-        self.sources = [Source(folder, index, name, rule, seed) for name in shares]
+        self.sources = [self.source_type(folder, index, name, rule, seed) for name in shares]
         self.probability = np.array(list(shares.values())) / sum(shares.values())
         self.random = np.random.default_rng(seed)
 

@@ -14,12 +14,15 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, Full
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stlm.data import RowStream, batches
 from stlm.patch import PatchRule
+
+if TYPE_CHECKING:
+    from stlm.bpe import TokenRule
 
 MakeStream = Callable[[int], RowStream]
 """The stream of a worker, by its seed."""
@@ -30,13 +33,14 @@ class Recipe:
     """Everything of a `RowStream` but its seed; a worker process gets it and makes its own."""
 
     folder: Path
-    rule: PatchRule
+    rule: PatchRule | TokenRule
     patches: int
     mix: dict[str, float]
     masked: bool = False
+    stream: type[RowStream] = RowStream
 
     def __call__(self, seed: int) -> RowStream:
-        return RowStream(self.folder, self.rule, self.patches, seed, self.mix, masked=self.masked)
+        return self.stream(self.folder, self.rule, self.patches, seed, self.mix, masked=self.masked)
 
 
 def worker_seed(seed: int, worker: int) -> int:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stlm.data import CONTEXT_ONLY
-from stlm.model import PatchLM
+from stlm.model import LanguageModel
 
 PLACES_PER_PATCH = 6.0
 """Scored ids a patch that a compiled step has room for; English has 5.4. What a batch holds beyond that is left unscored."""
@@ -35,7 +35,8 @@ def make_batch(rows: np.ndarray, pad: int, device: str, *, fixed: bool) -> Batch
     at = np.flatnonzero((targets != pad) & (rows[:, 1:].reshape(-1) < CONTEXT_ONLY))
     ids = len(at)
     if fixed:
-        room = int(PLACES_PER_PATCH * rows.shape[0] * (rows.shape[1] - 1))
+        # Where patches are shorter than that (flat bytes, tokens), every place has room.
+        room = min(int(PLACES_PER_PATCH * rows.shape[0] * (rows.shape[1] - 1)), len(targets))
         at = at[:room]
         ids = len(at)
         at = np.pad(at, (0, room - ids))
@@ -54,7 +55,7 @@ class Objective:
     graph of fixed shapes.
     """
 
-    def __init__(self, model: PatchLM, *, bf16: bool, compiled: bool, teacher: PatchLM | None = None, share: float = 0.0) -> None:
+    def __init__(self, model: LanguageModel, *, bf16: bool, compiled: bool, teacher: LanguageModel | None = None, share: float = 0.0) -> None:
         self.model = model
         self.bf16 = bf16
         self.compiled = compiled
@@ -81,12 +82,13 @@ class Objective:
         return objective, plain, batch.ids
 
 
-def cross_entropy(model: PatchLM, rows: Tensor) -> tuple[float, int]:
+def cross_entropy(model: LanguageModel, rows: Tensor) -> tuple[float, int]:
     """Nats and number of the raw bytes of teacher-forced rows, specials excluded, in the weights' own precision."""
     nats, count = 0.0, 0
+    lengths = torch.from_numpy(model.rule.byte_lengths).to(rows.device)
     for chunk in rows.split(8):
         logits, target = model(chunk)
-        raw = target < 256
+        raw = lengths[target] > 0
         nats += F.cross_entropy(logits.float(), target, reduction="none")[raw].sum().item()
-        count += int(raw.sum())
+        count += int(lengths[target].sum())
     return nats, count

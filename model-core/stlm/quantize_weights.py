@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from stlm.graph import GraphBuilder
-from stlm.model import BLOCK
+from stlm.config import BLOCK
 
 Precision = Literal["fp32", "int4", "uint8"]
 

@@ -19,13 +19,15 @@ from torch import Tensor
 from tqdm import tqdm
 
 from stlm import checkpoint
-from stlm.data import RowStream
+from stlm.bpe import TokenRule
+from stlm.data import CONTEXT_ONLY
 from stlm.distributed import World
 from stlm.loader import Loader, Recipe
-from stlm.model import ModelConfig, PatchLM
+from stlm.config import TrunkConfig
+from stlm.family import Family
+from stlm.model import LanguageModel, PatchLM
 from stlm.objective import Objective, cross_entropy
 from stlm.optim import make_optimizers
-from stlm.patch import PatchRule
 from stlm.plot import draw, read_metrics
 from stlm.throughput import peak_flops, step_flops
 
@@ -40,38 +42,33 @@ def rate_scale(fraction: float, step: int, warmup_steps: int, warmdown: float) -
     return min(1.0, (step + 1) / max(1, warmup_steps)) * (0.05 + 0.95 * fall)
 
 
-def rule_of(config: ModelConfig) -> PatchRule:
-    """The patch rule with the config's cap (an ablation arm may have another than patch.json)."""
-    rule = PatchRule.load()
-    return rule if config.cap == rule.cap else dataclasses.replace(rule, cap=config.cap)
-
-
 @dataclasses.dataclass(frozen=True)
 class Loss:
-    """Cross-entropy of a step: `nats` summed over `ids`, over all processes; still on the device."""
+    """Cross-entropy of a step: `nats` summed over ids that stand for `bytes`, over all processes; still on the device."""
 
     step: int
     nats: Tensor
-    ids: int
+    bytes: int
 
 
 class Trainer:
     """A run of `config`, as the options of `train` describe it. Raises ValueError naming the option that cannot be."""
 
-    def __init__(self, args: argparse.Namespace, config: ModelConfig, mix: dict[str, float]) -> None:
+    def __init__(self, args: argparse.Namespace, config: TrunkConfig, mix: dict[str, float]) -> None:
         self.started = time.monotonic()
         self.args = args
         self.config = config
         if args.row_patches > config.context:
             raise ValueError(f"--row-patches {args.row_patches}: the context of {args.tier} is {config.context} patches")
-        self.rule = rule_of(config)
+        family = Family.of(config, args.tokenizer)
+        self.rule = family.rule
         self.world = World(args.device)
         if args.batch_rows % self.world.size:
             raise ValueError(f"--batch-rows {args.batch_rows}: must be a multiple of the {self.world.size} processes")
         torch.manual_seed(args.seed)
         self.bf16 = args.precision == "bf16"
-        self.model = PatchLM(config, self.rule).to(args.device)
-        self.loader = Loader(Recipe(args.data, self.rule, args.row_patches, mix, args.masked), args.seed, args.batch_rows, args.loaders)
+        self.model: LanguageModel = family.model().to(args.device)
+        self.loader = Loader(Recipe(args.data, self.rule, args.row_patches, mix, args.masked, family.stream), args.seed, args.batch_rows, args.loaders)
         self.data_state = self.loader.state
         self.optimizers = make_optimizers(self.model, args.matrix_lr, args.table_lr, args.head_lr, args.weight_decay)
         self.base_rates = [[group["lr"] for group in o.param_groups] for o in self.optimizers]
@@ -95,7 +92,7 @@ class Trainer:
         self.peak = peak_flops(args.device, torch.bfloat16 if self.bf16 else torch.float32)
         self.validation = None
         if args.heldout:
-            held = RowStream(args.heldout, self.rule, args.row_patches, 1, {})
+            held = family.stream(args.heldout, self.rule, args.row_patches, 1, {})
             self.validation = torch.from_numpy(held.rows(64).astype(np.int64)).to(args.device)
 
     @property
@@ -108,7 +105,7 @@ class Trainer:
     def inherit(self, path: Path) -> None:
         """Starts from another run's weights. Raises CheckpointError when they are of another config."""
         content = checkpoint.load(path)
-        checkpoint.check_config(path, content, self.config, self.rule)
+        checkpoint.check_config(path, content, self.config, self.rule.rule_hash)
         checkpoint.load_weights(path, content, self.model)
         self.parent_bytes = content["bytes_seen"]
         self.chat = self.chat or bool(content.get("chat"))
@@ -124,7 +121,7 @@ class Trainer:
 
     def resume(self) -> None:
         content = checkpoint.load(self.path)
-        checkpoint.check_config(self.path, content, self.config, self.rule)
+        checkpoint.check_config(self.path, content, self.config, self.rule.rule_hash)
         if "optimizers" not in content:
             raise checkpoint.CheckpointError(f"{self.path}: weights without a run; start from them with --init and another --out")
         checkpoint.load_weights(self.path, content, self.model)
@@ -182,6 +179,7 @@ class Trainer:
                 "command": " ".join(sys.argv),
                 "commit": self.commit,
                 "sources": self.loader.stream.licences(),
+                **({"tokenizer": self.rule.source} if isinstance(self.rule, TokenRule) else {}),
             },
         )
 
@@ -195,7 +193,8 @@ class Trainer:
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * scale
         self.model.set_int4(self.fraction >= 1 - self.args.int4_fraction)
-        objective, plain, ids = self.objective(self.world.share(rows), self.args.device)
+        share = self.world.share(rows)
+        objective, plain, ids = self.objective(share, self.args.device)
         count = self.world.total(ids)
         (objective / max(1, count)).backward()
         self.world.sum_gradients(self.model)
@@ -203,14 +202,20 @@ class Trainer:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self.step += 1
-        self.bytes_seen += count
+        seen = self.world.total(ids + self.bytes_beyond_ids(share))
+        self.bytes_seen += seen
         self.patches_seen += len(rows) * self.args.row_patches
         self.flops += step_flops(self.model, len(rows) * self.args.row_patches, count, self.args.row_patches)
-        return Loss(self.step, self.world.sum(plain), count)
+        return Loss(self.step, self.world.sum(plain), seen)
+
+    def bytes_beyond_ids(self, rows: np.ndarray) -> int:
+        """How many bytes more than one the learnt ids of a batch stand for: none where ids are bytes."""
+        learnt = rows[:, 1:][rows[:, 1:] < CONTEXT_ONLY]
+        return int((self.rule.byte_lengths[learnt] - 1).clip(min=0).sum())
 
     def read(self, loss: Loss) -> float:
-        """Bits per id. Raises FloatingPointError when it is no number."""
-        bits = loss.nats.item() / max(1, loss.ids) / math.log(2)
+        """Bits per byte, a special counting as one. Raises FloatingPointError when it is no number."""
+        bits = loss.nats.item() / max(1, loss.bytes) / math.log(2)
         if not math.isfinite(bits):
             raise FloatingPointError(f"loss is {bits} at step {loss.step}{self.last_good()}")
         return bits
