@@ -8,6 +8,7 @@ import sys
 
 COMMANDS = {
     "prepare": "folders of text to memory-mapped byte shards",
+    "bpe": "train the tokenizer of the BPE control",
     "train": "train a tier on shards, within a time budget",
     "restore": "artifact back to a checkpoint, to train on from it",
     "grow": "start a larger tier from a smaller one without changing what it computes",

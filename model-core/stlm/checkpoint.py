@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from stlm.model import ModelConfig, PatchLM
-from stlm.patch import PatchRule
+from stlm.config import ModelConfig, TrunkConfig
+from stlm.model import LanguageModel, PatchLM
 
 FORMAT = 1
 
@@ -51,17 +51,21 @@ def load(path: Path) -> dict[str, Any]:
     return content
 
 
-def saved_config(path: Path, content: dict[str, Any]) -> dict[str, Any]:
-    """The config a checkpoint was written with. Raises CheckpointError when it holds no model, or fields we do not know."""
+def saved_config(path: Path, content: dict[str, Any], kind: type[TrunkConfig] = ModelConfig) -> dict[str, Any]:
+    """The config a checkpoint was written with, with the defaults of fields that are younger than it.
+
+    Raises CheckpointError when it holds no model, fields we do not know, or lacks one that has no default.
+    """
     if missing := [key for key in ("config", "rule_hash", "model") if key not in content]:
         raise CheckpointError(f"{path}: holds no {', '.join(missing)}")
-    saved, ours = set(content["config"]), {field.name for field in fields(ModelConfig)}
-    if saved != ours:
-        raise CheckpointError(f"{path}: checkpoint of another version of the model ({', '.join(sorted(saved ^ ours))})")
-    return content["config"]
+    config = {field.name: field.default for field in fields(kind) if field.default is not MISSING} | content["config"]
+    ours = {field.name for field in fields(kind)}
+    if set(config) != ours:
+        raise CheckpointError(f"{path}: checkpoint of another version of the model ({', '.join(sorted(set(config) ^ ours))})")
+    return config
 
 
-def load_weights(path: Path, content: dict[str, Any], model: PatchLM) -> None:
+def load_weights(path: Path, content: dict[str, Any], model: LanguageModel) -> None:
     """Raises CheckpointError when a weight is missing or has another shape."""
     try:
         model.load_state_dict(content["model"])
@@ -69,23 +73,23 @@ def load_weights(path: Path, content: dict[str, Any], model: PatchLM) -> None:
         raise CheckpointError(f"{path}: the weights do not fit its config ({' '.join(str(error).split())[:200]})") from error
 
 
-def check_config(path: Path, content: dict[str, Any], config: ModelConfig, rule: PatchRule) -> None:
+def check_config(path: Path, content: dict[str, Any], config: TrunkConfig, rule_hash: str) -> None:
     """Raises CheckpointError naming the first field in which the checkpoint's model differs from `config`."""
-    saved = saved_config(path, content)
-    for field in fields(ModelConfig):
+    saved = saved_config(path, content, type(config))
+    for field in fields(config):
         ours = getattr(config, field.name)
         if saved[field.name] != ours:
             raise CheckpointError(f"{path}: checkpoint of another config: {field.name} is {saved[field.name]!r} there and {ours!r} here")
-    if content["rule_hash"] != rule.rule_hash:
+    if content["rule_hash"] != rule_hash:
         raise CheckpointError(f"{path}: checkpoint of another patch rule ({content['rule_hash'][:12]}…)")
 
 
 def load_model(path: Path) -> tuple[PatchLM, dict[str, Any]]:
     """The model of a checkpoint, in evaluation mode, and the checkpoint's other content. Raises as `load` does."""
     content = load(path)
-    rule = PatchRule.load()
     config = ModelConfig(**saved_config(path, content))
-    check_config(path, content, config, rule)
+    rule = config.rule()
+    check_config(path, content, config, rule.rule_hash)
     model = PatchLM(config, rule)
     load_weights(path, content, model)
     return model.eval(), content

@@ -17,13 +17,16 @@ import hashlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from stlm.chat import scored_ids, unpack_ids
 from stlm.patch import PatchRule
 from stlm.shards import ShardIndex, open_shard
+
+if TYPE_CHECKING:
+    from stlm.bpe import TokenRule
 
 LANES = 16
 CONTEXT_ONLY = 0x8000
@@ -33,18 +36,24 @@ CONTEXT_ONLY = 0x8000
 class Source:
     """Documents of one source in a seeded order, read by `LANES` lanes; `masked` tells a chat source to mask its rows."""
 
-    def __init__(self, folder: Path, index: ShardIndex, name: str, rule: PatchRule, seed: int, *, masked: bool = False) -> None:
+    def __init__(
+        self, folder: Path, index: ShardIndex, name: str, rule: PatchRule | TokenRule, seed: int, *, masked: bool = False
+    ) -> None:
         self.name = name
         self.rule = rule
         self.chat = index.source(name).chat
         self.masked = masked and self.chat
         self.shards = [open_shard(folder, shard) for shard in index.shards_of(name)]
-        self.documents = [(s, d) for s, (_, offsets) in enumerate(self.shards) for d in range(len(offsets) - 1)]
+        self.documents = self.find_documents()
         digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
         self.order = np.random.default_rng(int.from_bytes(digest[:8], "big")).permutation(len(self.documents))
         self.next_document = LANES
         self.turn = 0
         self.lanes = [[lane, 0] for lane in range(LANES)]
+
+    def find_documents(self) -> list[tuple[int, int]]:
+        """(shard, number in it) of every document, in file order."""
+        return [(s, d) for s, (_, offsets) in enumerate(self.shards) for d in range(len(offsets) - 1)]
 
     def document(self, number: int) -> np.ndarray:
         """uint8 bytes, as stored, of the `number`-th document of the order, which starts over at its end."""
@@ -112,8 +121,17 @@ class RowStream:
     Raises ValueError for a pattern in `mix` that fits no source, for a name that two folders have, or when no source is left.
     """
 
+    source_type = Source
+
     def __init__(
-        self, folders: Sequence[Path], rule: PatchRule, patches: int, seed: int, mix: dict[str, float], *, masked: bool = False
+        self,
+        folders: Sequence[Path],
+        rule: PatchRule | TokenRule,
+        patches: int,
+        seed: int,
+        mix: dict[str, float],
+        *,
+        masked: bool = False,
     ) -> None:
         indexes = {folder: ShardIndex.load(folder) for folder in folders}
         home: dict[str, Path] = {}
@@ -131,7 +149,7 @@ class RowStream:
             raise ValueError(f"{where}: no documents to train on")
         self.patches = patches
         self.licence = {s.name: s.licence or "unknown" for s in described.values()}
-        self.sources = [Source(home[name], indexes[home[name]], name, rule, seed, masked=masked) for name in shares]
+        self.sources = [self.source_type(home[name], indexes[home[name]], name, rule, seed, masked=masked) for name in shares]
         self.probability = np.array(list(shares.values())) / sum(shares.values())
         self.random = np.random.default_rng(seed)
 

@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from stlm.model import PatchLM
+from stlm.model import LanguageModel
 
 
 class World:
@@ -49,7 +49,7 @@ class World:
         dist.broadcast(first, src=0)
         return first.item()
 
-    def sum_gradients(self, model: PatchLM) -> None:
+    def sum_gradients(self, model: LanguageModel) -> None:
         for parameter in model.parameters():
             if parameter.grad is not None:
                 self.sum(parameter.grad)

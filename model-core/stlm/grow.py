@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from stlm import checkpoint
-from stlm.model import LocalBlock, ModelConfig, PatchLM, Table, TrunkBlock
+from stlm.config import ModelConfig
+from stlm.model import LocalBlock, PatchLM, Table, TrunkBlock
 from stlm.tiers import TIERS
 
 GROWING = ("width", "layers", "heads", "mlp", "local_width", "local_mlp", "words_rows", "pairs_rows")
@@ -25,8 +26,12 @@ GROWING = ("width", "layers", "heads", "mlp", "local_width", "local_mlp", "words
 
 def check_growth(old: ModelConfig, new: ModelConfig) -> None:
     """Raises ValueError naming the field that cannot grow from `old` to `new`."""
-    if old.local_attention:
-        raise ValueError(f"cannot grow {old.name}: local_attention is an ablation arm")
+    for name in ("repeats", "shared_mlp", "mean_pool", "untied_tables", "local_attention"):
+        if getattr(old, name) > (name == "repeats"):
+            raise ValueError(f"cannot grow {old.name}: {name} is an ablation arm")
+    for name in ("words_rows", "pairs_rows"):
+        if not getattr(old, name):
+            raise ValueError(f"cannot grow {old.name}: {name} is 0")
     for field in dataclasses.fields(ModelConfig):
         a, b = getattr(old, field.name), getattr(new, field.name)
         if field.name in GROWING and a > b:

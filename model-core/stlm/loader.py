@@ -14,12 +14,15 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, Full, Queue
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from stlm.data import RowStream
 from stlm.patch import PatchRule
+
+if TYPE_CHECKING:
+    from stlm.bpe import TokenRule
 
 Item = TypeVar("Item")
 MakeStream = Callable[[int], RowStream]
@@ -31,13 +34,14 @@ class Recipe:
     """Everything of a `RowStream` but its seed; a worker process gets it and makes its own."""
 
     folders: tuple[Path, ...]
-    rule: PatchRule
+    rule: PatchRule | TokenRule
     patches: int
     mix: dict[str, float]
     masked: bool = False
+    stream: type[RowStream] = RowStream
 
     def __call__(self, seed: int) -> RowStream:
-        return RowStream(self.folders, self.rule, self.patches, seed, self.mix, masked=self.masked)
+        return self.stream(self.folders, self.rule, self.patches, seed, self.mix, masked=self.masked)
 
 
 def worker_seed(seed: int, worker: int) -> int:

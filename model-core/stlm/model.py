@@ -20,62 +20,19 @@ QK-norm (arXiv 2010.04245); squared ReLU, Primer (arXiv 2109.08668); rotary, RoF
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stlm.config import BLOCK, ModelConfig, TrunkConfig
 from stlm.patch import PatchRule
 
 NORM_EPS = 1e-6
 ROTARY_BASE = 10_000.0
-BLOCK = 32
-"""Inputs that share one scale in int4 and in block-wise 8 bits."""
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """Sizes of one model. Widths in channels, `context` in patches, `cap` in bytes."""
-
-    name: str
-    width: int
-    layers: int
-    heads: int
-    kv_heads: int
-    mlp: int
-    local_width: int
-    local_mlp: int
-    local_blocks: int
-    words_rows: int
-    pairs_rows: int
-    head_dim: int = 64
-    context: int = 512
-    cap: int = 12
-    vocabulary: int = 272
-    local_attention: bool = False
-    """Attention among the bytes of a patch in the local blocks (an ablation arm; the export refuses it)."""
-    byte_window: int = 0
-    """How many earlier patches that attention also sees (an ablation arm); 0: patches are isolated."""
-
-    def __post_init__(self) -> None:
-        """Raises ValueError for sizes that no model has, or that int4 could not store."""
-        for field in fields(self):
-            value = getattr(self, field.name)
-            low = 0 if field.name in ("byte_window", "local_attention") else 1
-            if isinstance(value, int) and value < low:
-                raise ValueError(f"{self.name}: {field.name} is {value}, must be {low} or more")
-        for name in ("width", "mlp", "local_width", "local_mlp", "head_dim"):
-            if getattr(self, name) % BLOCK:
-                raise ValueError(f"{self.name}: {name} is {getattr(self, name)}, must be a multiple of {BLOCK} (one int4 scale)")
-        if self.heads % self.kv_heads:
-            raise ValueError(f"{self.name}: heads is {self.heads}, must be a multiple of kv_heads {self.kv_heads}")
-        if self.local_attention and self.local_width % 64:
-            raise ValueError(f"{self.name}: local_width is {self.local_width}, must be a multiple of 64 with local_attention")
-
-    def to_dict(self) -> dict[str, int | str | bool]:
-        return asdict(self)
 
 
 def norm(x: Tensor) -> Tensor:
@@ -144,28 +101,45 @@ class TrunkBlock(nn.Module):
     """Attention and MLP side by side on one norm, so a block is two matrix products: `enter` and `leave`.
 
     `enter` rows: queries (heads), keys (kv_heads), values (kv_heads), MLP. `leave` columns: heads, MLP.
+    Without an MLP of its own where all blocks share one.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: TrunkConfig) -> None:
         super().__init__()
         self.config = config
+        self.mlp = 0 if config.shared_mlp else config.mlp
         attention = config.heads * config.head_dim
-        self.enter = Linear(config.width, attention + 2 * config.kv_heads * config.head_dim + config.mlp)
-        self.leave = Linear(attention + config.mlp, config.width)
+        self.enter = Linear(config.width, attention + 2 * config.kv_heads * config.head_dim + self.mlp)
+        self.leave = Linear(attention + self.mlp, config.width)
         nn.init.zeros_(self.leave.weight)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, shared: SharedMLP | None = None) -> Tensor:
         """[batch, patches, width] -> the same."""
         c = self.config
         batch, patches, _ = x.shape
         rotated = (c.heads + c.kv_heads) * c.head_dim
-        qk, v, hidden = self.enter(norm(x)).split([rotated, c.kv_heads * c.head_dim, c.mlp], dim=-1)
+        normed = norm(x)
+        qk, v, hidden = self.enter(normed).split([rotated, c.kv_heads * c.head_dim, self.mlp], dim=-1)
         qk = rotate(norm(qk.reshape(batch, patches, c.heads + c.kv_heads, c.head_dim)), cos, sin).transpose(1, 2)
         q, k = qk.split([c.heads, c.kv_heads], dim=1)
         v = v.reshape(batch, patches, c.kv_heads, c.head_dim).transpose(1, 2)
         attended = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
         attended = attended.transpose(1, 2).reshape(batch, patches, -1)
-        return x + self.leave(torch.cat([attended, hidden.relu().square()], dim=-1))
+        x = x + self.leave(torch.cat([attended, hidden.relu().square()], dim=-1))
+        return x if shared is None else x + shared(normed)
+
+
+class SharedMLP(nn.Module):
+    """The one squared-ReLU MLP of a trunk whose blocks share it."""
+
+    def __init__(self, config: TrunkConfig) -> None:
+        super().__init__()
+        self.enter = Linear(config.width, config.mlp)
+        self.leave = Linear(config.mlp, config.width)
+        nn.init.zeros_(self.leave.weight)
+
+    def forward(self, normed: Tensor) -> Tensor:
+        return self.leave(self.enter(normed).relu().square())
 
 
 class LocalBlock(nn.Module):
@@ -201,25 +175,89 @@ class LocalBlock(nn.Module):
         return z + self.down(self.up(norm(z)).relu().square())
 
 
-class PatchLM(nn.Module):
-    """The byte-level patch language model described at the top of this file."""
+class LanguageModel(ABC, nn.Module):
+    """What is trained on rows int64 [batch, S + 1, cap] of ids: a causal trunk over their S + 1 places. `PatchLM`, and the control."""
 
-    place_offset: Tensor
-    words_key: Tensor
-    pairs_key: Tensor
+    config: Any  # a TrunkConfig; subclasses say which
+    rule: Any  # how the model cuts text into rows: a PatchRule, or the control's
+    head: Linear | None
     cos: Tensor
     sin: Tensor
 
-    def __init__(self, config: ModelConfig, rule: PatchRule) -> None:
+    def __init__(self, config: TrunkConfig) -> None:
         super().__init__()
+        self.trunk = nn.ModuleList(TrunkBlock(config) for _ in range(config.layers))
+        self.shared_mlp = SharedMLP(config) if config.shared_mlp else None
+        cos, sin = rotary_tables(config.context, config.head_dim)
+        self.register_buffer("cos", cos, persistent=False)
+        self.register_buffer("sin", sin, persistent=False)
+
+    def states(self, x: Tensor) -> Tensor:
+        """Trunk: [batch, places, width] -> normalised states of the same shape."""
+        for block in self.trunk:
+            for _ in range(self.config.repeats):
+                x = block(x, self.cos, self.sin, self.shared_mlp)
+        return norm(x)
+
+    def forward(self, rows: Tensor, scored: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Teacher-forced logits of the ids of places 1..S given the places before them.
+
+        rows: int64 [batch, S + 1, cap], padded; scored: bool of the same shape, False where an id is only context.
+        Returns logits [n, vocabulary] of the n scored ids that are not padding in rows[:, 1:], in order, and those ids [n].
+        """
+        target = rows[:, 1:]
+        known = target != self.rule.specials["pad"]
+        if scored is not None:
+            known = known & scored[:, 1:]
+        at = known.flatten().nonzero().squeeze(1)
+        return self.logits_at(rows, at), target.flatten()[at]
+
+    @abstractmethod
+    def logits_at(self, rows: Tensor, at: Tensor) -> Tensor:
+        """Logits [n, vocabulary] of the ids at flat places `at` int64 [n] of rows[:, 1:]; every shape here is known beforehand."""
+
+    @abstractmethod
+    def multiply_adds(self) -> tuple[int, int]:
+        """Of the forward pass, attention scores aside: a place of the trunk, and a predicted id."""
+
+    def tables(self) -> list[Table]:
+        return [module for module in self.modules() if isinstance(module, Table)]
+
+    def set_int4(self, on: bool) -> None:
+        """Trains against int4 rounding from here on (the trunk and the tables; what is local is served in 8 bits)."""
+        shared = [] if self.shared_mlp is None else self.shared_mlp.modules()
+        for module in [*self.trunk.modules(), *shared, *self.tables()]:
+            if isinstance(module, Linear | Table):
+                module.int4 = on
+
+    def trunk_multiply_adds(self) -> int:
+        """Of one place, over all runs of the blocks."""
+        shared = sum(p.numel() for p in self.shared_mlp.parameters()) * self.config.depth if self.shared_mlp else 0
+        return self.config.repeats * sum(p.numel() for p in self.trunk.parameters()) + shared
+
+
+class PatchLM(LanguageModel):
+    """The byte-level patch language model described at the top of this file."""
+
+    config: ModelConfig
+    rule: PatchRule
+    place_offset: Tensor
+    words_key: Tensor
+    pairs_key: Tensor
+
+    def __init__(self, config: ModelConfig, rule: PatchRule) -> None:
+        super().__init__(config)
         self.config = config
         self.rule = rule
         c = config
         self.place = Table(c.cap * c.vocabulary, c.local_width, scale=0.4)
         self.words = Table(c.words_rows, c.local_width, scale=0.0)
         self.pairs = Table(c.pairs_rows, c.local_width, scale=0.0)
+        self.own = nn.ModuleDict()
+        if c.untied_tables:
+            sizes = {"place": (c.cap * c.vocabulary, 0.4), "words": (c.words_rows, 0.0), "pairs": (c.pairs_rows, 0.0)}
+            self.own.update({name: Table(rows, c.local_width, scale) for name, (rows, scale) in sizes.items()})
         self.lift = Linear(c.local_width, c.width)
-        self.trunk = nn.ModuleList(TrunkBlock(c) for _ in range(c.layers))
         self.drop = Linear(c.width, c.local_width)
         self.local = nn.ModuleList(LocalBlock(c) for _ in range(c.local_blocks))
         self.head = Linear(c.local_width, c.vocabulary)
@@ -232,9 +270,6 @@ class PatchLM(nn.Module):
         self.register_buffer("words_key", keys[0], persistent=False)
         self.register_buffer("pairs_key", keys[1], persistent=False)
         self.register_buffer("place_offset", torch.arange(c.cap) * c.vocabulary, persistent=False)
-        cos, sin = rotary_tables(c.context, c.head_dim)
-        self.register_buffer("cos", cos, persistent=False)
-        self.register_buffer("sin", sin, persistent=False)
 
     def prefix_features(self, rows: Tensor, before: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
         """Table sums of whole patches, and of what stands before single ids in their patches.
@@ -247,41 +282,31 @@ class PatchLM(nn.Module):
         ids = rows.reshape(-1, c.cap)
         # One entry more than ids: entry j sums ids 0..j-1, the last one the whole patch.
         row = torch.where(ids == self.rule.specials["pad"], c.cap * c.vocabulary, ids + self.place_offset)
-        place = F.pad(self.place(row).cumsum(dim=1), (0, 0, 1, 0)).flatten(0, 1)
+        summed = self.place_sums(self.place, row)
         key = F.pad(self.words_key.gather(1, ids.T).cumsum(dim=0), (0, 0, 1, 0)).T.flatten()
         context = self.pairs_key.gather(1, before.reshape(-1, c.cap).T).sum(dim=0)
 
-        def features(patch: Tensor, length: Tensor) -> Tensor:
-            entry = patch * (c.cap + 1) + length
-            hashed = self.words(key[entry] % c.words_rows) + self.pairs((key[entry] + context[patch]) % c.pairs_rows)
-            return place[entry] + hashed
+        def hashed(tables: Any, patch: Tensor, entry: Tensor) -> Tensor | int:
+            words = tables.words(key[entry] % c.words_rows) if c.words_rows else 0
+            return words + (tables.pairs((key[entry] + context[patch]) % c.pairs_rows) if c.pairs_rows else 0)
 
         every = torch.arange(len(ids), device=rows.device)
-        whole = features(every, torch.full_like(every, c.cap))
-        return whole.reshape(*rows.shape[:2], c.local_width), features(at // c.cap, at % c.cap)
+        last, entry = every * (c.cap + 1) + c.cap, at // c.cap * (c.cap + 1) + at % c.cap
+        encoder: Any = self.own if c.untied_tables else self
+        whole = (self.place_sums(encoder.place, row) if c.untied_tables else summed)[last]
+        if c.mean_pool:
+            whole = whole / (ids != self.rule.specials["pad"]).sum(dim=1, keepdim=True).clamp(min=1)
+        else:
+            whole = whole + hashed(encoder, every, last)
+        prefixes = summed[entry] + hashed(self, at // c.cap, entry)
+        return whole.reshape(*rows.shape[:2], c.local_width), prefixes
 
-    def states(self, whole: Tensor) -> Tensor:
-        """Trunk: whole-patch features [batch, patches, local_width] -> normalised states [batch, patches, width]."""
-        x = self.lift(norm(whole))
-        for block in self.trunk:
-            x = block(x, self.cos, self.sin)
-        return norm(x)
-
-    def forward(self, rows: Tensor, scored: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Teacher-forced logits of the ids of patches 1..S given the patches before them.
-
-        rows: int64 [batch, S + 1, cap], padded; scored: bool of the same shape, False where an id is only context.
-        Returns logits [n, vocabulary] of the n scored ids that are not padding in rows[:, 1:], in order, and those ids [n].
-        """
-        target = rows[:, 1:]
-        known = target != self.rule.specials["pad"]
-        if scored is not None:
-            known = known & scored[:, 1:]
-        at = known.flatten().nonzero().squeeze(1)
-        return self.logits_at(rows, at), target.flatten()[at]
+    @staticmethod
+    def place_sums(table: Table, row: Tensor) -> Tensor:
+        """`row` int64 [patches, cap] of place rows -> their sums over each prefix, [patches * (cap + 1), local_width]."""
+        return F.pad(table(row).cumsum(dim=1), (0, 0, 1, 0)).flatten(0, 1)
 
     def logits_at(self, rows: Tensor, at: Tensor) -> Tensor:
-        """Logits [n, vocabulary] of the ids at flat places `at` int64 [n] of rows[:, 1:]; every shape here is known beforehand."""
         c = self.config
         before = F.pad(rows[:, :-1], (0, 0, 1, 0), value=self.rule.specials["pad"])
         wanted = at if not c.local_attention else torch.arange(rows[:, 1:].numel(), device=rows.device)
@@ -289,7 +314,7 @@ class PatchLM(nn.Module):
         length = (rows.shape[1] - 1) * c.cap
         prefixes_at = wanted + (wanted // length + 1) * c.cap
         whole, prefixes = self.prefix_features(rows, before, prefixes_at)
-        state = self.drop(self.states(whole[:, :-1])).flatten(0, 1)
+        state = self.drop(self.states(self.lift(norm(whole[:, :-1])))).flatten(0, 1)
         z = state[wanted // c.cap] + prefixes
         if c.local_attention:
             mask = self.local_mask(rows)
@@ -314,15 +339,13 @@ class PatchLM(nn.Module):
         seen = [e[:, :, None].expand_as(own) for e in earlier]
         return torch.cat([*seen, own], dim=-1).flatten(0, 1)
 
-    def set_int4(self, on: bool) -> None:
-        """Trains against int4 rounding from here on (the trunk and the tables; the local blocks are served in 8 bits)."""
-        for module in [*self.trunk.modules(), self.place, self.words, self.pairs]:
-            if isinstance(module, Linear | Table):
-                module.int4 = on
+    def multiply_adds(self) -> tuple[int, int]:
+        place = self.trunk_multiply_adds() + self.lift.weight.numel() + self.drop.weight.numel()
+        return place, sum(p.numel() for p in self.local.parameters()) + self.head.weight.numel()
 
     def parameters_by_part(self) -> dict[str, int]:
         """Unique parameters: 'embedding' (tables), 'trunk', 'local' (lift, drop, blocks, head) and 'total'."""
-        table = sum((t.weight.shape[0] - 1) * t.weight.shape[1] for t in (self.place, self.words, self.pairs))
-        trunk = sum(p.numel() for p in self.trunk.parameters())
+        table = sum((t.weight.shape[0] - 1) * t.weight.shape[1] for t in self.tables())
+        trunk = sum(p.numel() for part in (self.trunk, self.shared_mlp) if part for p in part.parameters())
         local = sum(p.numel() for part in (self.lift, self.drop, self.local, self.head) for p in part.parameters())
         return {"embedding": table, "trunk": trunk, "local": local, "total": table + trunk + local}

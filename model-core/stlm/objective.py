@@ -9,8 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stlm.bpe import TokenRule
 from stlm.data import CONTEXT_ONLY
-from stlm.model import PatchLM
+from stlm.model import LanguageModel
+from stlm.patch import PatchRule
 
 PLACES_PER_PATCH = 6.0
 """Scored ids a patch that a compiled step has room for; English has 5.4. What a batch holds beyond that is left unscored."""
@@ -19,28 +21,32 @@ PLACES_PER_PATCH = 6.0
 @dataclass(frozen=True)
 class Batch:
     """`rows` int64 [batch, S + 1, cap]; `at` int64 [n], flat places in rows[:, 1:]; `target` int64 [n], the ids there;
-    `weight` float32 [n], 0 where `at` is filling; `ids`: how many are scored."""
+    `weight` float32 [n], 0 where `at` is filling; `ids`: how many are scored; `bytes`: how many bytes they stand for."""
 
     rows: Tensor
     at: Tensor
     target: Tensor
     weight: Tensor
     ids: int
+    bytes: int
 
 
-def make_batch(rows: np.ndarray, pad: int, device: str, *, fixed: bool) -> Batch:
+def make_batch(rows: np.ndarray, rule: PatchRule | TokenRule, device: str, *, fixed: bool) -> Batch:
     """A batch from the stream's rows, uint16 [batch, S + 1, cap], some flagged CONTEXT_ONLY; `fixed` gives all batches one shape."""
     clean = (rows & (CONTEXT_ONLY - 1)).astype(np.int64)
     targets = clean[:, 1:].reshape(-1)
-    at = np.flatnonzero((targets != pad) & (rows[:, 1:].reshape(-1) < CONTEXT_ONLY))
+    at = np.flatnonzero((targets != rule.specials["pad"]) & (rows[:, 1:].reshape(-1) < CONTEXT_ONLY))
     ids = len(at)
     if fixed:
-        room = int(PLACES_PER_PATCH * rows.shape[0] * (rows.shape[1] - 1))
+        # Where patches are shorter than that (flat bytes, tokens), every place has room.
+        room = min(int(PLACES_PER_PATCH * rows.shape[0] * (rows.shape[1] - 1)), len(targets))
         at = at[:room]
         ids = len(at)
         at = np.pad(at, (0, room - ids))
     weight = (np.arange(len(at)) < ids).astype(np.float32)
-    return Batch(send(clean, device), send(at, device), send(targets[at], device), send(weight, device), ids)
+    # A special counts as the byte that it takes in a shard.
+    seen = int(np.maximum(rule.byte_lengths[targets[at[:ids]]], 1).sum())
+    return Batch(send(clean, device), send(at, device), send(targets[at], device), send(weight, device), ids, seen)
 
 
 def send(array: np.ndarray, device: str) -> Tensor:
@@ -57,7 +63,7 @@ class Objective:
     graph of fixed shapes.
     """
 
-    def __init__(self, model: PatchLM, *, bf16: bool, compiled: bool, teacher: PatchLM | None = None, share: float = 0.0) -> None:
+    def __init__(self, model: LanguageModel, *, bf16: bool, compiled: bool, teacher: LanguageModel | None = None, share: float = 0.0) -> None:
         self.model = model
         self.bf16 = bf16
         self.compiled = compiled
@@ -82,12 +88,13 @@ class Objective:
         return self.run(batch.rows, batch.at, batch.target, batch.weight)
 
 
-def cross_entropy(model: PatchLM, rows: Tensor) -> tuple[float, int]:
+def cross_entropy(model: LanguageModel, rows: Tensor) -> tuple[float, int]:
     """Nats and number of the raw bytes of teacher-forced rows, specials excluded, in the weights' own precision."""
     nats, count = 0.0, 0
+    lengths = torch.from_numpy(model.rule.byte_lengths).to(rows.device)
     for chunk in rows.split(8):
         logits, target = model(chunk)
-        raw = target < 256
+        raw = lengths[target] > 0
         nats += F.cross_entropy(logits.float(), target, reduction="none")[raw].sum().item()
-        count += int(raw.sum())
+        count += int(lengths[target].sum())
     return nats, count

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stlm.model import PatchLM
+from stlm.model import LanguageModel
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
@@ -78,13 +78,16 @@ class Muon(torch.optim.Optimizer):
             parameter.add_(update, alpha=-group["lr"] * aspect)
 
 
-def make_optimizers(model: PatchLM, matrix_lr: float, table_lr: float, head_lr: float, decay: float) -> list[torch.optim.Optimizer]:
-    """Muon for every matrix but the head; AdamW for the three tables and the head."""
-    tables = [model.place.weight, model.words.weight, model.pairs.weight]
-    apart = {id(p) for p in [*tables, model.head.weight]}
+def make_optimizers(
+    model: LanguageModel, matrix_lr: float, table_lr: float, head_lr: float, decay: float
+) -> list[torch.optim.Optimizer]:
+    """Muon for every matrix but the head; AdamW for the tables and the head."""
+    tables = [table.weight for table in model.tables()]
+    head = [] if model.head is None else [model.head.weight]
+    apart = {id(p) for p in [*tables, *head]}
     matrices = [p for p in model.parameters() if id(p) not in apart]
     adam = torch.optim.AdamW(
-        [{"params": tables, "lr": table_lr}, {"params": [model.head.weight], "lr": head_lr}],
+        [{"params": tables, "lr": table_lr}, {"params": head, "lr": head_lr}],
         betas=(0.8, 0.99), eps=1e-10, weight_decay=0.0, fused=True,
     )  # fmt: skip
     return [Muon(matrices, lr=matrix_lr, weight_decay=decay), adam]

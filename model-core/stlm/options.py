@@ -37,6 +37,24 @@ def fraction(text: str) -> float:
     return value
 
 
+def pairs(given: list[str], option: str) -> dict[str, str]:
+    """NAME=VALUE pairs of a repeated option. Raises ValueError naming the option for an entry without '='."""
+    for pair in given:
+        if "=" not in pair:
+            raise ValueError(f"{option} {pair!r}: expected NAME=VALUE")
+    return dict(pair.split("=", 1) for pair in given)
+
+
+def mix(given: list[str]) -> dict[str, float]:
+    """Factors of --mix. Raises ValueError naming the entry whose factor is no number of 0 or more."""
+    factors = {}
+    for name, text in pairs(given, "--mix").items():
+        factors[name] = _number(text)
+        if not 0 <= factors[name] < float("inf"):
+            raise ValueError(f"--mix {name}={text}: expected a number of 0 or more")
+    return factors
+
+
 def _number(text: str) -> float:
     try:
         return float(text)

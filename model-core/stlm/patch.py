@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -37,6 +38,22 @@ class PatchRule:
         if len(rule.classes) != rule.vocabulary or set(rule.classes) - set("swx"):
             raise ValueError(f"{path}: 'classes' must hold {rule.vocabulary} characters of 's', 'w', 'x'")
         return rule
+
+    @staticmethod
+    def of(cap: int, *, fixed_stride: bool = False) -> PatchRule:
+        """The rule of patch.json with another cap, or cut every `cap` bytes whatever they are (specials still end a patch)."""
+        rule = PatchRule.load()
+        classes = re.sub("[^x]", "s", rule.classes) if fixed_stride else rule.classes
+        return replace(rule, cap=cap, classes=classes)
+
+    @cached_property
+    def byte_lengths(self) -> np.ndarray:
+        """int64 [vocabulary]: raw bytes that an id stands for."""
+        return (np.arange(self.vocabulary) < 256).astype(np.int64)
+
+    def document_rows(self, text: bytes) -> np.ndarray:
+        """uint16 [patches, cap] of a whole document."""
+        return self.rows(document_ids(text, self))
 
     @cached_property
     def rule_hash(self) -> str:

@@ -59,7 +59,7 @@ def describe_model(model: PatchLM, content: dict[str, Any]) -> Manifest:
         "patch": {"ruleHash": model.rule.rule_hash, "cap": config.cap},
         "vocabulary": config.vocabulary,
         "context": {"patches": config.context},
-        "trunk": {"layers": config.layers, "width": config.width, "kvHeads": config.kv_heads, "headDim": config.head_dim},
+        "trunk": {"layers": config.depth, "width": config.width, "kvHeads": config.kv_heads, "headDim": config.head_dim},
         "bytesPerPatch": round(content["bytes_per_patch"], 3),
         "files": [],
         "defaultPrecision": "int4",

@@ -7,22 +7,22 @@ import time
 
 import torch
 
-from stlm.model import ModelConfig, PatchLM
+from stlm.model import LanguageModel
 
 CUDA_PEAK = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "RTX 4090": 165e12}
 """Dense bf16 FLOP/s by a part of the device's name (the makers' datasheets)."""
 
 
-def step_flops(model: PatchLM, patches: int, ids: int, row_patches: int) -> float:
+def step_flops(model: LanguageModel, patches: int, ids: int, row_patches: int) -> float:
     """FLOPs of a training step, forward and backward, that reads `patches` patches in rows of `row_patches` and predicts `ids` ids.
 
-    Two a multiply-add, the backward pass twice the forward. Table rows are looked up and cost none.
+    Two a multiply-add, the backward pass twice the forward. Table rows are looked up and cost none; a block that is run twice
+    costs twice.
     """
-    c: ModelConfig = model.config
-    by_patch = c.layers * sum(p.numel() for p in model.trunk[0].parameters()) + model.lift.weight.numel() + model.drop.weight.numel()
+    c = model.config
+    by_patch, by_id = model.multiply_adds()
     # Scores and mixing over half the row on average, the rest is masked.
-    attention = c.layers * 2 * c.heads * c.head_dim * row_patches / 2
-    by_id = sum(p.numel() for p in model.local.parameters()) + model.head.weight.numel()
+    attention = c.depth * 2 * c.heads * c.head_dim * row_patches / 2
     return 6.0 * (patches * (by_patch + attention) + ids * by_id)
 
 

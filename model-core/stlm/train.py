@@ -17,10 +17,11 @@ from typing import Any
 import torch
 
 from stlm import options
+from stlm.config import TrunkConfig
 from stlm.memory import keep_freed_memory
-from stlm.model import ModelConfig
 from stlm.profile import profile
 from stlm.tiers import TIERS
+from stlm.token_model import CONTROLS
 from stlm.trainer import Trainer
 
 UNFINISHED = 75
@@ -28,7 +29,7 @@ UNFINISHED = 75
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--tier", required=True, choices=sorted(TIERS), help="which size to train")
+    parser.add_argument("--tier", required=True, choices=sorted(TIERS | CONTROLS), help="which size to train")
     parser.add_argument(
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="change one field of `ModelConfig`, e.g. layers=3; repeatable"
     )
@@ -41,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--mix", action="append", default=[], metavar="SOURCE=FACTOR",
         help="multiply a source's share of the rows; SOURCE may be a pattern (chat-*); 0 drops it; repeatable"
     )
+    parser.add_argument("--tokenizer", type=Path, help="of a bpe-… control: the .json that `python -m stlm bpe` made")
     parser.add_argument("--heldout", type=Path, help="folder of prepared shards to validate on; none: no validation")
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument("--max-seconds", type=options.positive, help="time budget over all resumed runs")
@@ -95,35 +97,15 @@ def best_precision(device: str) -> str:
     return "bf16" if fast else "fp32"
 
 
-def parse_pairs(pairs: list[str], option: str) -> dict[str, str]:
-    """Raises ValueError naming the option for an entry without '='."""
-    for pair in pairs:
-        if "=" not in pair:
-            raise ValueError(f"{option} {pair!r}: expected NAME=VALUE")
-    return dict(pair.split("=", 1) for pair in pairs)
-
-
-def parse_mix(pairs: list[str]) -> dict[str, float]:
-    """Raises ValueError naming the entry whose factor is no number of 0 or more."""
-    mix = {}
-    for name, text in parse_pairs(pairs, "--mix").items():
-        try:
-            mix[name] = float(text)
-        except ValueError:
-            mix[name] = -1.0
-        if not 0 <= mix[name] < float("inf"):
-            raise ValueError(f"--mix {name}={text}: expected a number of 0 or more")
-    return mix
-
-
-def configure(tier: str, changes: dict[str, str]) -> ModelConfig:
+def configure(tier: str, changes: dict[str, str]) -> TrunkConfig:
     """The tier's config with single fields changed. Raises ValueError for an unknown field or a size that cannot be."""
-    config = TIERS[tier]
+    config = (TIERS | CONTROLS)[tier]
+    names = [field.name for field in dataclasses.fields(config)]
     changed: dict[str, Any] = {}
     for name, value in changes.items():
-        old = getattr(config, name, None)
-        if old is None:
-            raise ValueError(f"--set {name}: no such field; fields are {', '.join(f.name for f in dataclasses.fields(config))}")
+        if name not in names:
+            raise ValueError(f"--set {name}: no such field; fields are {', '.join(names)}")
+        old = getattr(config, name)
         try:
             new = type(old)(int(value)) if isinstance(old, int) else value
         except ValueError as error:
@@ -136,7 +118,7 @@ def main(args: argparse.Namespace) -> int:
     if args.device == "cpu":
         keep_freed_memory()
     try:
-        trainer = Trainer(args, configure(args.tier, parse_pairs(args.set, "--set")), parse_mix(args.mix))
+        trainer = Trainer(args, configure(args.tier, options.pairs(args.set, "--set")), options.mix(args.mix))
         if args.profile:
             profile(trainer, args.profile)
             return 0

@@ -20,13 +20,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from stlm import checkpoint
-from stlm.data import RowStream
+from stlm.bpe import TokenRule
+from stlm.config import TrunkConfig
 from stlm.distributed import World
+from stlm.family import Family
 from stlm.loader import Loader, Recipe, ahead
-from stlm.model import ModelConfig, PatchLM
+from stlm.model import LanguageModel, PatchLM
 from stlm.objective import Batch, Objective, cross_entropy, make_batch
 from stlm.optim import make_optimizers
-from stlm.patch import PatchRule
 from stlm.plot import draw, read_metrics
 from stlm.throughput import peak_flops, step_flops
 
@@ -41,38 +42,33 @@ def rate_scale(fraction: float, step: int, warmup_steps: int, warmdown: float, f
     return min(1.0, (step + 1) / max(1, warmup_steps)) * (final + (1 - final) * fall)
 
 
-def rule_of(config: ModelConfig) -> PatchRule:
-    """The patch rule with the config's cap (an ablation arm may have another than patch.json)."""
-    rule = PatchRule.load()
-    return rule if config.cap == rule.cap else dataclasses.replace(rule, cap=config.cap)
-
-
 @dataclasses.dataclass(frozen=True)
 class Loss:
-    """Cross-entropy of a step: `nats` summed over `ids`, over all processes; still on the device."""
+    """Cross-entropy of a step: `nats` summed over ids that stand for `bytes`, over all processes; still on the device."""
 
     step: int
     nats: Tensor
-    ids: int
+    bytes: int
 
 
 class Trainer:
     """A run of `config`, as the options of `train` describe it. Raises ValueError naming the option that cannot be."""
 
-    def __init__(self, args: argparse.Namespace, config: ModelConfig, mix: dict[str, float]) -> None:
+    def __init__(self, args: argparse.Namespace, config: TrunkConfig, mix: dict[str, float]) -> None:
         self.started = time.monotonic()
         self.args = args
         self.config = config
         if args.row_patches > config.context:
             raise ValueError(f"--row-patches {args.row_patches}: the context of {args.tier} is {config.context} patches")
-        self.rule = rule_of(config)
+        family = Family.of(config, args.tokenizer)
+        self.rule = family.rule
         self.world = World(args.device)
         if args.batch_rows % self.world.size:
             raise ValueError(f"--batch-rows {args.batch_rows}: must be a multiple of the {self.world.size} processes")
         torch.manual_seed(args.seed)
         self.bf16 = args.precision == "bf16"
-        self.model = PatchLM(config, self.rule).to(args.device)
-        recipe = Recipe(tuple(args.data), self.rule, args.row_patches, mix, args.masked)
+        self.model: LanguageModel = family.model().to(args.device)
+        recipe = Recipe(tuple(args.data), self.rule, args.row_patches, mix, args.masked, family.stream)
         self.loader = Loader(recipe, args.seed, args.batch_rows, args.loaders)
         self.data_state = self.loader.state
         self.optimizers = make_optimizers(self.model, args.matrix_lr, args.table_lr, args.head_lr, args.weight_decay)
@@ -97,7 +93,7 @@ class Trainer:
         self.peak = peak_flops(args.device, torch.bfloat16 if self.bf16 else torch.float32)
         self.validation = None
         if args.heldout:
-            held = RowStream([args.heldout], self.rule, args.row_patches, 1, {})
+            held = family.stream([args.heldout], self.rule, args.row_patches, 1, {})
             self.validation = torch.from_numpy(held.rows(64).astype(np.int64)).to(args.device)
 
     @property
@@ -110,7 +106,7 @@ class Trainer:
     def inherit(self, path: Path) -> None:
         """Starts from another run's weights. Raises CheckpointError when they are of another config."""
         content = checkpoint.load(path)
-        checkpoint.check_config(path, content, self.config, self.rule)
+        checkpoint.check_config(path, content, self.config, self.rule.rule_hash)
         checkpoint.load_weights(path, content, self.model)
         self.parent_bytes = content["bytes_seen"]
         self.chat = self.chat or bool(content.get("chat"))
@@ -126,7 +122,7 @@ class Trainer:
 
     def resume(self) -> None:
         content = checkpoint.load(self.path)
-        checkpoint.check_config(self.path, content, self.config, self.rule)
+        checkpoint.check_config(self.path, content, self.config, self.rule.rule_hash)
         if "optimizers" not in content:
             raise checkpoint.CheckpointError(f"{self.path}: weights without a run; start from them with --init and another --out")
         checkpoint.load_weights(self.path, content, self.model)
@@ -184,6 +180,7 @@ class Trainer:
                 "command": " ".join(sys.argv),
                 "commit": self.commit,
                 "sources": self.loader.stream.licences(),
+                **({"tokenizer": self.rule.source} if isinstance(self.rule, TokenRule) else {}),
             },
         )
 
@@ -197,7 +194,7 @@ class Trainer:
             with closing(self.loader.batches()) as loaded:
                 for rows, state in loaded:
                     share = self.world.share(rows)
-                    yield make_batch(share, self.rule.specials["pad"], self.args.device, fixed=self.args.compile), state
+                    yield make_batch(share, self.rule, self.args.device, fixed=self.args.compile), state
 
         return ahead(prepared())
 
@@ -216,15 +213,16 @@ class Trainer:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self.step += 1
-        self.bytes_seen += count
+        seen = self.world.total(batch.bytes)
+        self.bytes_seen += seen
         patches = self.args.batch_rows * self.args.row_patches
         self.patches_seen += patches
         self.flops += step_flops(self.model, patches, count, self.args.row_patches)
-        return Loss(self.step, self.world.sum(plain), count)
+        return Loss(self.step, self.world.sum(plain), seen)
 
     def read(self, loss: Loss) -> float:
-        """Bits per id. Raises FloatingPointError when it is no number."""
-        bits = loss.nats.item() / max(1, loss.ids) / math.log(2)
+        """Bits per byte, a special counting as one. Raises FloatingPointError when it is no number."""
+        bits = loss.nats.item() / max(1, loss.bytes) / math.log(2)
         if not math.isfinite(bits):
             raise FloatingPointError(f"loss is {bits} at step {loss.step}{self.last_good()}")
         return bits
