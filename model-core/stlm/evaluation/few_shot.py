@@ -21,9 +21,14 @@ FILES = tuple(CHOICE_SETS[name].file for name in SETS)
 PATTERN_ITEMS, SET_ITEMS = 100, 500
 """Of each pattern, and of each set."""
 
-WORDS = tuple(
-    ["apple", "river", "stone", "cloud", "chair", "bread", "horse", "green", "light", "water", "house", "table", "paper", "music", "tiger", "lemon", "garden", "window", "winter", "summer", "silver", "yellow", "orange", "castle", "bridge", "market", "doctor", "farmer", "kitten", "rabbit", "forest", "island", "candle", "basket", "button", "pencil", "mirror", "blanket", "hammer", "ladder", "needle", "pocket", "ribbon", "saddle", "tunnel", "velvet", "wagon", "anchor", "barrel", "copper", "desert", "engine", "feather", "guitar", "harbor", "jacket", "kettle", "marble", "napkin", "oyster", "parrot", "quilt", "rocket", "spider", "turtle", "valley", "walnut", "zebra", "badge", "camel", "daisy", "eagle", "flute", "grape", "honey", "ivory", "jewel", "koala", "lilac", "mango", "novel", "olive", "piano", "queen", "robin", "sugar", "train", "uncle", "violin", "whale"]
-)
+_WORDS = """
+apple river stone cloud chair bread horse green light water house table paper music tiger lemon garden window winter summer
+silver yellow orange castle bridge market doctor farmer kitten rabbit forest island candle basket button pencil mirror
+blanket hammer ladder needle pocket ribbon saddle tunnel velvet wagon anchor barrel copper desert engine feather guitar
+harbor jacket kettle marble napkin oyster parrot quilt rocket spider turtle valley walnut zebra badge camel daisy eagle
+flute grape honey ivory jewel koala lilac mango novel olive piano queen robin sugar train uncle violin whale
+"""
+WORDS = tuple(_WORDS.split())
 
 PATTERNS: dict[str, Callable[[list[str]], tuple[str, str]]] = {
     "copy": lambda w: (w[0], w[0]),
