@@ -191,15 +191,28 @@ def test_bits_per_byte_of_stories(data: Path) -> None:
 
 
 def test_patterns_show_solved_examples_and_no_word_twice(data: Path) -> None:
-    prompt, expected = few_shot.pattern_prompt(
+    prompt, (expected, *wrong) = few_shot.pattern_prompt(
         "swap", 4, runner.Run("t", MadeModel(bool), data, 0, 0, "", runner.Journal(None)).random("x")
     )
     examples = re.findall(r"Input: (\w+) (\w+)\nOutput: (\w+) (\w+)\n\n", prompt)
     assert len(examples) == 4 and all((a, b) == (d, c) for a, b, c, d in examples)
     [asked] = re.findall(r"Input: (\w+ \w+)\nOutput:$", prompt)
-    assert expected.split() == asked.split()[::-1]
+    assert expected.split() == asked.split()[::-1] and len({expected, *wrong}) == 4
     words = [word for a, b, _, _ in examples for word in (a, b)] + asked.split()
     assert len(set(words)) == len(words) and len(set(few_shot.WORDS)) == len(few_shot.WORDS) >= 27
+
+
+def test_patterns_are_chosen_and_written_by_who_knows_them(data: Path) -> None:
+    rows = measures("patterns", MadeModel(lambda text: True, lambda prompt: b""), data, limit=2)
+    assert {row["value"] for row in rows} == {0.0}
+
+    def twice(text: bytes) -> bool:
+        return re.search(rb"Input: (\w+)\nOutput: \1 \1$", text) is not None
+
+    knows = MadeModel(twice, lambda prompt: b" " + re.findall(rb"\w+", prompt)[-2])
+    found = {(row["part"], row["metric"]): row["value"] for row in measures("patterns", knows, data, limit=2)}
+    assert found["twice, 4 shots", "accuracy_norm"] == 1.0 and found["swap, 4 shots", "accuracy_norm"] == 0.0
+    assert found["copy, 1 shots", "exact_match"] == 1.0 and found["twice, 1 shots", "exact_match"] == 0.0
 
 
 def test_shots_are_other_items_of_the_set(data: Path) -> None:

@@ -11,15 +11,14 @@ import numpy as np
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.gridspec import GridSpec
+from matplotlib.figure import SubFigure
 from matplotlib.patches import Patch
 
 from stlm.evaluation.few_shot import SHOTS
 from stlm.evaluation.noise import KINDS, RATES
 from stlm.evaluation.results import Report
 from stlm.evaluation.statistics import Measure
-from stlm.evaluation.tables import find, title
+from stlm.evaluation.tables import find, rows_of, title
 
 _CHOICES = (
     ("blimp", "accuracy"), ("hellaswag", "accuracy_norm"), ("piqa", "accuracy_norm"), ("arc_easy", "accuracy_norm"),
@@ -32,6 +31,7 @@ _EXACT = (
     ("strings", "count a letter", "exact_match"), ("svamp", "", "exact_match"), ("gsm8k", "", "exact_match"),
     ("humaneval", "", "pass@1"),
 )  # fmt: skip
+_BITS = ("tinystories", "fairytaleqa", "qmsum", "humaneval")
 _Bar = tuple[str, list[Measure | None]]
 
 
@@ -73,77 +73,63 @@ def draw(reports: list[Report], output: Path) -> None:
     names = [report["model"]["name"] for report in reports]
     # A fixed hash salt and no date: the same reports give the same file.
     with plt.rc_context({"svg.hashsalt": "stlm", "svg.fonttype": "none", "axes.grid": True, "grid.alpha": 0.3, "font.size": 9}):
-        figure = plt.figure(figsize=(11, 13), layout="constrained")
-        grid = figure.add_gridspec(5, 10, height_ratios=[9, 6, 6, 5, 5])
-        first = figure.add_subplot(grid[0, :5])
-        choice = [(title(task), [find(report, task, "", metric) for report in reports]) for task, metric in _CHOICES]
-        bars(first, _known(choice), names, "Accuracy (per byte where options differ in length); black: guessing")
-        first.set_xlim(0, 1)
-        exact = [(_short(task, part), [find(report, task, part, metric) for report in reports]) for task, part, metric in _EXACT]
-        second = figure.add_subplot(grid[0, 5:])
-        bars(second, _known(exact), names, "Exact answers, greedy, without examples")
-        second.set_xlim(0, _top(exact))
-        fields = dict.fromkeys(
-            row["part"] for report in reports for row in report["tasks"].get("blimp", {"measures": []})["measures"]
-            if row["part"].startswith("field ")
-        )  # fmt: skip
-        blimp = [
-            (part.removeprefix("field ").replace("_", " + "), [find(r, "blimp", part, "accuracy") for r in reports]) for part in fields
-        ]
-        third = figure.add_subplot(grid[1, :5])
-        bars(third, blimp, names, "BLiMP by field")
-        third.set_xlim(0, 1)
-        fourth = figure.add_subplot(grid[1:3, 5:])
-        bars(fourth, _domains(reports), names, "Held-out text, bits per byte (lower is better)")
-        reading = [
-            (title(task), [find(r, task, "", "bits_per_byte") for r in reports])
-            for task in ("tinystories", "fairytaleqa", "qmsum", "humaneval")
-        ]
-        fifth = figure.add_subplot(grid[2, :5])
-        bars(fifth, _known(reading), names, "Stories, answers, code: bits per byte (lower is better)")
-        _draw_noise(figure, grid, reports)
-        _draw_shots(figure, grid, reports)
+        figure = plt.figure(figsize=(11, 14), layout="constrained")
+        above, noise, shots = figure.subfigures(3, 1, height_ratios=[8, 3, 3])
+        left, right = np.ravel(np.array(above.subfigures(1, 2)))
+        _draw_bars(left, right, reports, names)
+        _draw_noise(noise, reports)
+        _draw_shots(shots, reports)
         handles = [Patch(color=f"C{model}") for model in range(len(names))]
-        figure.legend(handles, names, loc="outside upper center", ncols=min(len(names), 6))
+        above.legend(handles, names, loc="outside upper center", ncols=min(len(names), 6))
         figure.savefig(output, metadata={"Date": None} if output.suffix == ".svg" else None, dpi=90)
         plt.close(figure)
 
 
-def _draw_noise(figure: Figure, grid: GridSpec, reports: list[Report]) -> None:
-    first = None
-    for i, kind in enumerate(KINDS):
-        axes = figure.add_subplot(grid[3, 2 * i : 2 * i + 2], sharey=first)
-        first = first or axes
+def _draw_bars(left: SubFigure, right: SubFigure, reports: list[Report], names: list[str]) -> None:
+    choice = [(title(task), [find(report, task, "", metric) for report in reports]) for task, metric in _CHOICES]
+    parts = dict.fromkeys(part for part, _ in rows_of(reports, "blimp") if part.startswith("field "))
+    fields = [(part.removeprefix("field ").replace("_", " + "), [find(r, "blimp", part, "accuracy") for r in reports]) for part in parts]
+    bits = [(title(task), [find(report, task, "", "bits_per_byte") for report in reports]) for task in _BITS]
+    exact = [(part or title(task), [find(report, task, part, metric) for report in reports]) for task, part, metric in _EXACT]
+    axes = left.subplots(3, 1, height_ratios=[9, 4, 4])
+    bars(axes[0], _known(choice), names, "Accuracy, per byte where options differ in length (black: guessing)")
+    bars(axes[1], fields, names, "BLiMP by field")
+    bars(axes[2], _known(bits), names, "Stories, answers, code: bits per byte (lower is better)")
+    axes[0].set_xlim(0, 1)
+    axes[1].set_xlim(0, 1)
+    axes = right.subplots(2, 1, height_ratios=[9, 8])
+    bars(axes[0], _known(exact), names, "Exact answers, greedy, without examples")
+    axes[0].set_xlim(0, _top(exact))
+    bars(axes[1], _domains(reports), names, "Held-out text, bits per byte (lower is better)")
+
+
+def _draw_noise(figure: SubFigure, reports: list[Report]) -> None:
+    for axes, kind in zip(figure.subplots(1, len(KINDS), sharey=True), KINDS, strict=True):
 
         def at(report: Report, rate: float, kind: str = kind) -> Measure | None:
             return find(report, "robustness", f"blimp, {kind} {rate:.0%}" if rate else "blimp", "accuracy")
 
         curves(axes, reports, at, (0.0, *RATES))
         axes.set_title(f"BLiMP, {kind}", fontsize="medium")
-        axes.set_xticks([0, *RATES], ["0", *(f"{rate:.0%}" for rate in RATES)])
-        axes.tick_params(labelleft=i == 0)
+        axes.set_xticks([0, *RATES], ["0", *(f"{rate:.0%}" for rate in RATES)], fontsize="small")
 
 
-def _draw_shots(figure: Figure, grid: GridSpec, reports: list[Report]) -> None:
-    sources = (("patterns", "all", "exact_match", "Generated patterns"), ("few_shot", "arc_easy", "accuracy_norm", "ARC easy"),
+def _draw_shots(figure: SubFigure, reports: list[Report]) -> None:
+    sources = (("patterns", "all", "accuracy_norm", "Generated patterns"), ("few_shot", "arc_easy", "accuracy_norm", "ARC easy"),
                ("few_shot", "commonsenseqa", "accuracy_norm", "CommonsenseQA"))  # fmt: skip
-    for i, (task, part, metric, heading) in enumerate(sources):
-        axes = figure.add_subplot(grid[4, (0, 4, 7)[i] : (4, 7, 10)[i]])
+    for axes, (task, part, metric, heading) in zip(figure.subplots(1, len(sources)), sources, strict=True):
 
         def at(report: Report, shots: float, task: str = task, part: str = part, metric: str = metric) -> Measure | None:
             return find(report, task, f"{part}, {shots} shots", metric)
 
         curves(axes, reports, at, SHOTS)
         axes.set_title(f"{heading} by examples shown", fontsize="medium")
+        axes.set_ylim(bottom=0)
         axes.set_xticks(SHOTS)
 
 
 def _known(rows: list[_Bar]) -> list[_Bar]:
     return [row for row in rows if any(row[1])]
-
-
-def _short(task: str, part: str) -> str:
-    return part or title(task)
 
 
 def _top(rows: list[_Bar]) -> float:

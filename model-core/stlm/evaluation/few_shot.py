@@ -1,6 +1,8 @@
 """In-context learning: does the model do better when the text before shows how it is done?
 
-Patterns are generated, need no knowledge, and are answered by greedy text compared exactly. ARC easy and CommonsenseQA are
+Patterns are generated and need no knowledge. They are answered by greedy text compared exactly (`exact_match`), and by
+choosing between the right answer and what three other patterns would make of the same words (`accuracy_norm`, per byte),
+which shows a little learning before a model can write the answer. ARC easy and CommonsenseQA are
 asked as in `choices.py`, with solved items of the same set before, drawn anew for each item. What does not fit the context
 is lost from the front, first shots first.
 """
@@ -11,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from stlm.evaluation.choices import CHOICE_SETS, ChoiceSet, answer
+from stlm.evaluation.choices import CHOICE_SETS, ChoiceSet, Problem, answer
 from stlm.evaluation.runner import Run
 from stlm.evaluation.statistics import Measure, mean_of_groups, measure, proportion
 
@@ -42,28 +44,34 @@ PATTERNS: dict[str, Callable[[list[str]], tuple[str, str]]] = {
 }
 
 
-def pattern_prompt(pattern: str, shots: int, random: np.random.Generator) -> tuple[str, str]:
-    """A prompt with `shots` solved examples, and the answer; no word comes twice in it."""
+def pattern_prompt(pattern: str, shots: int, random: np.random.Generator) -> tuple[str, list[str]]:
+    """A prompt with `shots` solved examples, and the answer with three wrong ones behind it; no word comes twice in it."""
     words = [WORDS[i] for i in random.permutation(len(WORDS))[: 3 * (shots + 1)]]
     examples = [PATTERNS[pattern](words[3 * i : 3 * i + 3]) for i in range(shots + 1)]
     *shown, (asked, expected) = examples
-    return "".join(f"Input: {a}\nOutput: {b}\n\n" for a, b in shown) + f"Input: {asked}\nOutput:", expected
+    others = sorted({make(words[-3:])[1] for make in PATTERNS.values()} - {expected})
+    wrong = [others[i] for i in random.permutation(len(others))[:3]]
+    return "".join(f"Input: {a}\nOutput: {b}\n\n" for a, b in shown) + f"Input: {asked}\nOutput:", [expected, *wrong]
 
 
 def run_patterns(run: Run) -> list[Measure]:
     items = min(n for n in (run.limit, PATTERN_ITEMS) if n)
+    total = items * len(PATTERNS)
     measures = []
     for shots in SHOTS:
-        outcomes = []
+        written, chosen = [], []
         for pattern in PATTERNS:
             problems = [pattern_prompt(pattern, shots, run.random("pattern", pattern, shots, i)) for i in range(items)]
-            texts = run.continuations(f"{pattern}, {shots} shots", [prompt.encode() for prompt, _ in problems], 48, [b"\n"])
-            right = np.array([text.strip() == expected.encode() for text, (_, expected) in zip(texts, problems, strict=True)])
-            outcomes.append(right)
-            measures.append(measure("patterns", "exact_match", proportion(right), items, items, part=f"{pattern}, {shots} shots"))
-        total = items * len(PATTERNS)
-        overall = mean_of_groups(outcomes)
-        measures.append(measure("patterns", "exact_match", overall, total, total, part=f"all, {shots} shots", headline=True))
+            part = f"{pattern}, {shots} shots"
+            texts = run.continuations(part, [prompt.encode() for prompt, _ in problems], 48, [b"\n"])
+            written.append(np.array([text.strip() == options[0].encode() for text, (_, options) in zip(texts, problems, strict=True)]))
+            asked = [Problem((prompt,), tuple(f" {option}" for option in options), 0) for prompt, options in problems]
+            chosen.append(answer(run, f"{part}, options", asked, [problem.pairs() for problem in asked])[1])
+            measures.append(measure("patterns", "exact_match", proportion(written[-1]), items, items, part=part))
+            measures.append(measure("patterns", "accuracy_norm", proportion(chosen[-1]), items, items, part=part, chance=0.25))
+        part = f"all, {shots} shots"
+        measures.append(measure("patterns", "exact_match", mean_of_groups(written), total, total, part=part, headline=True))
+        measures.append(measure("patterns", "accuracy_norm", mean_of_groups(chosen), total, total, part=part, headline=True, chance=0.25))
     return measures
 
 
