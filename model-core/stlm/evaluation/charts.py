@@ -74,7 +74,7 @@ def draw(reports: list[Report], output: Path) -> None:
     # A fixed hash salt and no date: the same reports give the same file.
     with plt.rc_context({"svg.hashsalt": "stlm", "svg.fonttype": "none", "axes.grid": True, "grid.alpha": 0.3, "font.size": 9}):
         figure = plt.figure(figsize=(11, 14), layout="constrained")
-        above, noise, shots = figure.subfigures(3, 1, height_ratios=[8, 3, 3])
+        above, noise, shots = np.ravel(np.array(figure.subfigures(3, 1, height_ratios=[8, 3, 3])))
         left, right = np.ravel(np.array(above.subfigures(1, 2)))
         _draw_bars(left, right, reports, names)
         _draw_noise(noise, reports)

@@ -66,10 +66,13 @@ class Journal:
                 # Begins with a newline, so that a line cut by a kill does not swallow this one.
                 file.write("\n" + json.dumps({"key": key, "part": part, "number": number, "values": values}) + "\n")
 
-    def clear(self) -> None:
-        self._chunks.clear()
-        if self.path:
-            self.path.unlink(missing_ok=True)
+    def forget(self, key: str) -> None:
+        """Drops a finished task's chunks; what another task left unfinished stays."""
+        self._chunks = {place: values for place, values in self._chunks.items() if place[0] != key}
+        if self.path and self.path.exists():
+            self.path.unlink()
+            for (other, part, number), values in list(self._chunks.items()):
+                self.add(other, part, number, values)
 
 
 @dataclass(frozen=True)
