@@ -25,12 +25,25 @@ const tensor = z.object({
   shape: z.array(z.union([positive, z.string().min(1)])),
 });
 
-/** Bits per byte measured from the exported file, so that the table speaks of what is served. */
+/** A figure of one task with its 95 % interval; `chance` is what guessing scores. */
+const taskFigure = z.object({
+  task: z.string().min(1),
+  metric: z.string().min(1),
+  value: z.number(),
+  low: z.number(),
+  high: z.number(),
+  items: positive,
+  chance: z.number().optional(),
+});
+
+/** Measured from the exported file, so that the tables speak of what is served. */
 const evaluation = z.object({
   command: z.string(),
   date: z.string(),
   bitsPerByte: z.array(z.object({ domain: z.string(), bytes: positive, bitsPerByte: z.number().positive() })),
   mean: z.number().positive(),
+  /** Absent where only held-out text was scored. */
+  tasks: z.array(taskFigure).optional(),
 });
 
 const training = z.object({

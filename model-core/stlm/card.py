@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from stlm.baseline import BaselineReport, DomainBaseline, load_baselines
+from stlm.evaluation.tables import LOWER_IS_BETTER, title
 from stlm.generate import Generator, Sampling
-from stlm.manifest import DataSource, Manifest
+from stlm.manifest import DataSource, Manifest, TaskFigure
 from stlm.runtime import Runtime
 
 SAMPLE_PROMPTS = (
@@ -72,7 +73,27 @@ def evaluation_table(manifest: Manifest, baselines: dict[str, DomainBaseline], o
         lines.append(
             "The model read the first parts of each domain, in the number of bytes given; the baselines are of the whole domain.\n"
         )
-    lines.append(f"```sh\n{evaluation['command']}\n```\n\nThe protocol is in `stlm/evaluate.py`.")
+    lines.append(f"```sh\n{evaluation['command']}\n```\n\nThe protocol is in `stlm/evaluation/windows.py`.")
+    return "\n".join(lines)
+
+
+def task_table(figures: list[TaskFigure]) -> str:
+    """What the tasks of `stlm evaluate` found, each figure with its interval and what guessing scores."""
+    lines = [
+        "From the same file, greedy or seeded, without tuning on any of it. In brackets the 95 % interval. *Slanted*: no better "
+        "than guessing, as far as the interval can tell. Arrows point to where better is. The tasks are in `stlm/evaluation/`.\n",
+        "| task | metric | this model | guessing | items |",
+        "|---|---|---:|---:|---:|",
+    ]
+    for row in figures:
+        name, _, part = row["task"].partition(", ")
+        name = f"{title(name)}, {part}" if part else title(name)
+        chance = row.get("chance")
+        mark = "*" if chance is not None and row["low"] <= chance else "**"
+        value = f"{mark}{row['value']:.3f}{mark} ({row['low']:.3f}–{row['high']:.3f})"
+        metric = row["metric"].replace("_", " ") + (" ↓" if row["metric"] in LOWER_IS_BETTER else " ↑")
+        guessing = "" if chance is None else f"{chance:.3f}"
+        lines.append(f"| {name.replace('_', ' ')} | {metric} | {value} | {guessing} | {row['items']:,} |")
     return "\n".join(lines)
 
 
@@ -139,8 +160,11 @@ def write_card(runtime: Runtime, report: BaselineReport, command: str) -> str:
     """The card's Markdown. Raises ValueError before the tier was evaluated."""
     manifest = runtime.manifest
     baselines = {row["domain"]: row for row in report["bitsPerByte"]}
+    predicts = evaluation_table(manifest, baselines, report["ngram"]["order"])
+    figures = manifest["evaluation"].get("tasks") if "evaluation" in manifest else None
     sections = {
-        "How well it predicts": evaluation_table(manifest, baselines, report["ngram"]["order"]),
+        "How well it predicts": predicts,
+        **({"What it can do": task_table(figures)} if figures else {}),
         "What it writes": samples(runtime),
         "How it was made": training(manifest, command),
         "What it cannot do": limits(manifest),

@@ -58,11 +58,24 @@ class DomainBits(TypedDict):
     bitsPerByte: float
 
 
+class TaskFigure(TypedDict):
+    """One figure of a task with its 95 % interval; `chance` is what guessing scores."""
+
+    task: str
+    metric: str
+    value: float
+    low: float
+    high: float
+    items: int
+    chance: NotRequired[float]
+
+
 class Evaluation(TypedDict):
     command: str
     date: str
     bitsPerByte: list[DomainBits]
     mean: float
+    tasks: NotRequired[list[TaskFigure]]
 
 
 class DataSource(TypedDict):
