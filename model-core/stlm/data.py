@@ -94,7 +94,9 @@ class RowStream:
 
     source_type = Source
 
-    def __init__(self, folder: Path, rule: PatchRule | TokenRule, patches: int, seed: int, mix: dict[str, float], *, masked: bool = False) -> None:
+    def __init__(
+        self, folder: Path, rule: PatchRule | TokenRule, patches: int, seed: int, mix: dict[str, float], *, masked: bool = False
+    ) -> None:
         index = ShardIndex.load(folder)
         names = {source.name for source in index.sources}
         if unknown := sorted(set(mix) - names):

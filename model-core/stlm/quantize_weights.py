@@ -13,8 +13,8 @@ from typing import Literal
 
 import numpy as np
 
-from stlm.graph import GraphBuilder
 from stlm.config import BLOCK
+from stlm.graph import GraphBuilder
 
 Precision = Literal["fp32", "int4", "uint8"]
 

@@ -18,8 +18,8 @@ import torch
 from onnx import numpy_helper
 
 from stlm import checkpoint
-from stlm.manifest import Manifest, find_file, load_manifest
 from stlm.config import BLOCK
+from stlm.manifest import Manifest, find_file, load_manifest
 from stlm.model import PatchLM
 from stlm.patch import PatchRule
 from stlm.tiers import TIERS

@@ -70,7 +70,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--compile", action="store_true", help="torch.compile the step as one graph of fixed shapes")
     parser.add_argument(
-        "--loaders", type=options.whole_number(1), default=1, help="processes that make batches; 1: a thread, enough for 10 MB/s (default 1)"
+        "--loaders",
+        type=options.whole_number(1),
+        default=1,
+        help="processes that make batches; 1: a thread, enough for 10 MB/s (default 1)",
     )
     parser.add_argument(
         "--masked", action="store_true", help="fine-tune: of chat sources (prepare --chat) only what the assistant says is learnt"

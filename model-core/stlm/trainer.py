@@ -11,7 +11,6 @@ import sys
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,11 +19,11 @@ from tqdm import tqdm
 
 from stlm import checkpoint
 from stlm.bpe import TokenRule
+from stlm.config import TrunkConfig
 from stlm.data import CONTEXT_ONLY
 from stlm.distributed import World
-from stlm.loader import Loader, Recipe
-from stlm.config import TrunkConfig
 from stlm.family import Family
+from stlm.loader import Loader, Recipe
 from stlm.model import LanguageModel, PatchLM
 from stlm.objective import Objective, cross_entropy
 from stlm.optim import make_optimizers
@@ -68,7 +67,8 @@ class Trainer:
         torch.manual_seed(args.seed)
         self.bf16 = args.precision == "bf16"
         self.model: LanguageModel = family.model().to(args.device)
-        self.loader = Loader(Recipe(args.data, self.rule, args.row_patches, mix, args.masked, family.stream), args.seed, args.batch_rows, args.loaders)
+        recipe = Recipe(args.data, self.rule, args.row_patches, mix, args.masked, family.stream)
+        self.loader = Loader(recipe, args.seed, args.batch_rows, args.loaders)
         self.data_state = self.loader.state
         self.optimizers = make_optimizers(self.model, args.matrix_lr, args.table_lr, args.head_lr, args.weight_decay)
         self.base_rates = [[group["lr"] for group in o.param_groups] for o in self.optimizers]
