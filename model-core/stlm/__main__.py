@@ -19,6 +19,7 @@ COMMANDS = {
     "generate": "text from an artifact",
     "baseline": "byte 5-gram (Kneser-Ney) and xz on the same text",
     "card": "the model card of an artifact",
+    "ablate": "train and judge the arms of a specification, write the report",
     "plot": "loss curve from a run's metrics",
 }
 

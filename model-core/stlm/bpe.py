@@ -26,6 +26,7 @@ from stlm.data import LANES, RowStream, Source, factor
 from stlm.shards import ShardIndex, iterate_documents
 
 VOCABULARY = 32_768
+SAMPLE_BYTES = 24_000_000
 SPECIALS = ("bod", "eod", "pad")
 _WORDS = " ?[A-Za-z'\x80-\xff]+| ?[0-9]+| ?[^\t-\r A-Za-z0-9'\x80-\xff]+|[\t-\r ]+(?![^\t-\r ])|[\t-\r ]+"
 _PIECE = 8192
@@ -161,21 +162,26 @@ def train_tokenizer(texts: Iterator[str], vocabulary: int) -> TokenRule:
     return TokenRule(tokenizer.to_str())
 
 
+def save(rule: TokenRule, path: Path) -> None:
+    """Writes the tokenizer in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(rule.source, encoding="utf-8")
+    part.replace(path)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of prepared shards")
     parser.add_argument("--output", type=Path, required=True, help="the tokenizer's .json")
     parser.add_argument("--vocabulary", type=options.whole_number(300), default=VOCABULARY, help=f"ids at most (default {VOCABULARY})")
-    parser.add_argument("--bytes", type=options.whole_number(1), default=24_000_000, help="text to learn from (default 24 MB)")
+    parser.add_argument("--bytes", type=options.whole_number(1), default=SAMPLE_BYTES, help=f"text to learn from (default {SAMPLE_BYTES})")
     parser.add_argument("--mix", action="append", default=[], metavar="SOURCE=FACTOR", help="as for train; repeatable")
 
 
 def main(args: argparse.Namespace) -> int:
     try:
         rule = train_tokenizer(sample(args.data, args.bytes, options.mix(args.mix)), args.vocabulary)
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-        part = args.output.with_suffix(".part")
-        part.write_text(rule.source, encoding="utf-8")
-        part.replace(args.output)
+        save(rule, args.output)
     except (ValueError, OSError) as error:
         print(f"stlm bpe: {error}", file=sys.stderr)
         return 1

@@ -6,7 +6,7 @@ Inputs (B rows of S new patches, R decoded rows, cap bytes a patch, T slots of p
     ids    int32 [B, S+1, cap]   row 0 is the patch before the new ones; unused cells hold the padding id
     pos    int64 [B, S]          rotary position of each new patch
     seqk   int32 [B]             past + S - 1            tot  int32 [1]  past + S
-    pk/pv  float32 [B, kv, T, hd] a layer                past keys (rotated) and values, in the host's buffers
+    pk/pv  float32 [B, kv, T, hd] a run of a block       past keys (rotated) and values, in the host's buffers
     sel    int32 [R]             which of the B*S states to decode the next patch from
     noise  float32 [cap, R, 272] added to the logits: temperature x Gumbel noise + bias; +1e9 forces a byte; 0 is greedy
     nucleus float32 [R, 3]       temperature, top-p, top-k; all zero switches the filter off
@@ -25,12 +25,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from torch import Tensor
 
 from stlm.checkpoint import load_model
+from stlm.config import ModelConfig
+from stlm.export_trunk import TrunkGraph
 from stlm.graph import GraphBuilder, Shape, value
-from stlm.model import NORM_EPS, PatchLM
-from stlm.quantize_weights import Precision, Weights
+from stlm.model import PatchLM
+from stlm.quantize_weights import Precision
 
 DECIDED = 50.0
 """Noise above this is a decision of the host (a forced byte, a strong bias) and passes the nucleus filter."""
@@ -44,38 +45,15 @@ def build(model: PatchLM, precision: Precision) -> onnx.ModelProto:
     return Exporter(model, precision).export()
 
 
-def array(parameter: Tensor) -> np.ndarray:
-    return parameter.detach().float().cpu().numpy()
-
-
-class Exporter:
+class Exporter(TrunkGraph):
     """Walks the model in the order of `PatchLM.forward`."""
 
+    model: PatchLM
+    config: ModelConfig
+
     def __init__(self, model: PatchLM, precision: Precision) -> None:
-        self.model = model
-        self.config = model.config
-        self.g = GraphBuilder()
-        self.weights = Weights(self.g, precision)
+        super().__init__(model, precision)
         self.stored_keys: dict[bytes, str] = {}
-
-    def matrix(self, builder: GraphBuilder, x: str, name: str, *, local: bool) -> str:
-        return self.weights.matrix(builder, x, array(self.model.get_parameter(f"{name}.weight")), name, local=local)
-
-    def table(self, builder: GraphBuilder, index: str, name: str) -> str:
-        return self.weights.rows(builder, index, array(self.model.get_parameter(f"{name}.weight")), name)
-
-    def norm(self, builder: GraphBuilder, x: str, width: int) -> str:
-        return builder.op("SimplifiedLayerNormalization", x, self.ones(width), axis=-1, epsilon=NORM_EPS)
-
-    def ones(self, width: int) -> str:
-        return self.g.constant(np.ones(width, dtype=np.float32), "ones")
-
-    def add_and_norm(self, builder: GraphBuilder, x: str, delta: str, width: int) -> tuple[str, str]:
-        """(x + delta, its norm) in one node."""
-        total, normed = builder.name("residual"), builder.name("normed")
-        kind = "SkipSimplifiedLayerNormalization"
-        builder.add(kind, [x, delta, self.ones(width)], [normed, "", "", total], epsilon=NORM_EPS)
-        return total, normed
 
     def export(self) -> onnx.ModelProto:
         c, g = self.config, self.g
@@ -87,24 +65,23 @@ class Exporter:
         before = g.op("Gather", g.op("Reshape", before, g.integers(-1)), "sel")
         self.decode(start, context, before)
         g.add("Identity", [newkv], ["newkv"])
-        kv: Shape = ["B", c.kv_heads, "T", c.head_dim]
         inputs = [
             value("ids", np.int32, ["B", "S+1", c.cap]),
-            value("pos", np.int64, ["B", "S"]),
-            value("seqk", np.int32, ["B"]),
-            value("tot", np.int32, [1]),
-            *(value(f"p{kind}{layer}", np.float32, kv) for layer in range(c.layers) for kind in "kv"),
+            *self.trunk_inputs(),
             value("sel", np.int32, ["R"]),
             value("noise", np.float32, [c.cap, "R", c.vocabulary]),
             value("nucleus", np.float32, ["R", 3]),
             value("steps", np.int64, [1]),
         ]
         outputs = [
-            value("newkv", np.float32, ["B", "S", c.layers * 2 * c.kv_heads * c.head_dim]),
+            value("newkv", np.float32, ["B", "S", c.depth * 2 * c.kv_heads * c.head_dim]),
             value("toks", np.int32, ["N", "R"]),
             value("lp", np.float32, ["N", "R"]),
         ]
         return g.model(c.name, inputs, outputs)
+
+    def trunk_entry(self, features: str) -> str:
+        return self.matrix(self.g, self.norm(self.g, features, self.config.local_width), "lift", local=True)
 
     def encode(self) -> tuple[str, str, str]:
         """Whole-patch features [B, S, local_width]; and per new patch, for the decoder that follows it: its `pairs` key
@@ -118,10 +95,13 @@ class Exporter:
         at = g.op("Add", new, offset)
         zero_row = g.scalar(c.cap * c.vocabulary, np.int64)
         place_at = g.op("Where", g.op("Equal", new, g.scalar(pad, np.int64)), zero_row, at)
-        place = g.op("ReduceSum", self.table(g, place_at, "place"), g.integers(2), keepdims=0)
-        key = self.sum_keys(at, m.words_key.numpy())
-        context = self.sum_keys(g.op("Add", old, offset), m.pairs_key.numpy())
-        whole = g.op("Sum", place, *self.hashed_rows(g, key, context))
+        own = "own." if c.untied_tables else ""
+        # Under `mean_pool` too: the norm that follows makes a sum and a mean the same.
+        whole = g.op("ReduceSum", self.table(g, place_at, f"{own}place"), g.integers(2), keepdims=0)
+        if not c.mean_pool:
+            key = self.sum_keys(at, m.words_key.numpy())
+            context = self.sum_keys(g.op("Add", old, offset), m.pairs_key.numpy())
+            whole = g.op("Sum", whole, *self.hashed_rows(g, key, context, own))
         last = g.op("Gather", new, g.scalar(c.cap - 1, np.int64), axis=2)
         leaves_word = g.constant((m.rule.class_table == 1).astype(np.int64), "leaves_word")
         return whole, self.sum_keys(at, m.pairs_key.numpy()), g.op("Gather", leaves_word, last)
@@ -138,41 +118,14 @@ class Exporter:
             name = self.stored_keys[keys.tobytes()] = self.g.op("Cast", narrow, to=onnx.TensorProto.INT64)
         return name
 
-    def hashed_rows(self, builder: GraphBuilder, key: str, context: str) -> tuple[str, str]:
-        c = self.config
-        words_at = builder.op("Mod", key, self.g.scalar(c.words_rows, np.int64))
-        pairs_at = builder.op("Mod", builder.op("Add", key, context), self.g.scalar(c.pairs_rows, np.int64))
-        return self.table(builder, words_at, "words"), self.table(builder, pairs_at, "pairs")
-
-    def trunk(self, whole: str) -> tuple[str, str]:
-        """Normalised states [B, S, width] and the new keys and values [B, S, layers*2*kv*hd]."""
-        c, g = self.config, self.g
-        cos = g.constant(self.model.cos.numpy(), "cos")
-        sin = g.constant(self.model.sin.numpy(), "sin")
-        attention, kv = c.heads * c.head_dim, c.kv_heads * c.head_dim
-        rotated_heads = c.heads + c.kv_heads
-        split = g.integers(attention + kv, kv, c.mlp)
-        by_head = g.integers(0, -1, rotated_heads, c.head_dim)
-        joined = g.integers(0, -1, attention + kv)
-        x = self.matrix(g, self.norm(g, whole, c.local_width), "lift", local=True)
-        normed = self.norm(g, x, c.width)
-        cache = []
-        for layer in range(c.layers):
-            entered = self.matrix(g, normed, f"trunk.{layer}.enter", local=False)
-            qk, v, hidden = g.op("Split", entered, split, outputs=3, axis=-1)
-            qk = self.norm(g, g.op("Reshape", qk, by_head), c.head_dim)
-            qk = g.op("RotaryEmbedding", g.op("Reshape", qk, joined), "pos", cos, sin, num_heads=rotated_heads)
-            q, k = g.op("Split", qk, g.integers(attention, kv), outputs=2, axis=-1)
-            attended, _, _ = g.op(
-                "GroupQueryAttention", q, k, v, f"pk{layer}", f"pv{layer}", "seqk", "tot",
-                outputs=3, num_heads=c.heads, kv_num_heads=c.kv_heads,
-            )  # fmt: skip
-            hidden = g.op("Relu", hidden)
-            mixed = g.op("Concat", attended, g.op("Mul", hidden, hidden), axis=-1)
-            left = self.matrix(g, mixed, f"trunk.{layer}.leave", local=False)
-            x, normed = self.add_and_norm(g, x, left, c.width)
-            cache += [k, v]
-        return normed, g.op("Concat", *cache, axis=-1)
+    def hashed_rows(self, builder: GraphBuilder, key: str, context: str, own: str = "") -> list[str]:
+        """Rows of the two hashed tables, as far as the model has them; `own` is the prefix of the encoder's where it has its own."""
+        c, at = self.config, {}
+        if c.words_rows:
+            at["words"] = builder.op("Mod", key, self.g.scalar(c.words_rows, np.int64))
+        if c.pairs_rows:
+            at["pairs"] = builder.op("Mod", builder.op("Add", key, context), self.g.scalar(c.pairs_rows, np.int64))
+        return [self.table(builder, index, own + name) for name, index in at.items()]
 
     def decode(self, start: str, context: str, before: str) -> None:
         """The byte loop: start [R, local_width], pairs context int64 [R], boundary state int64 [R] -> `toks`, `lp`."""

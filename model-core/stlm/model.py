@@ -184,8 +184,8 @@ class LanguageModel(ABC, nn.Module):
     cos: Tensor
     sin: Tensor
 
-    def __init__(self, config: TrunkConfig) -> None:
-        super().__init__()
+    def add_trunk(self, config: TrunkConfig) -> None:
+        """Called where the trunk comes in the order of the parameters, which optimizer states follow."""
         self.trunk = nn.ModuleList(TrunkBlock(config) for _ in range(config.layers))
         self.shared_mlp = SharedMLP(config) if config.shared_mlp else None
         cos, sin = rotary_tables(config.context, config.head_dim)
@@ -246,7 +246,7 @@ class PatchLM(LanguageModel):
     pairs_key: Tensor
 
     def __init__(self, config: ModelConfig, rule: PatchRule) -> None:
-        super().__init__(config)
+        super().__init__()
         self.config = config
         self.rule = rule
         c = config
@@ -258,6 +258,7 @@ class PatchLM(LanguageModel):
             sizes = {"place": (c.cap * c.vocabulary, 0.4), "words": (c.words_rows, 0.0), "pairs": (c.pairs_rows, 0.0)}
             self.own.update({name: Table(rows, c.local_width, scale) for name, (rows, scale) in sizes.items()})
         self.lift = Linear(c.local_width, c.width)
+        self.add_trunk(c)
         self.drop = Linear(c.width, c.local_width)
         self.local = nn.ModuleList(LocalBlock(c) for _ in range(c.local_blocks))
         self.head = Linear(c.local_width, c.vocabulary)

@@ -63,7 +63,9 @@ class Objective:
     graph of fixed shapes.
     """
 
-    def __init__(self, model: LanguageModel, *, bf16: bool, compiled: bool, teacher: LanguageModel | None = None, share: float = 0.0) -> None:
+    def __init__(
+        self, model: LanguageModel, *, bf16: bool, compiled: bool, teacher: LanguageModel | None = None, share: float = 0.0
+    ) -> None:
         self.model = model
         self.bf16 = bf16
         self.compiled = compiled

@@ -78,9 +78,7 @@ class Muon(torch.optim.Optimizer):
             parameter.add_(update, alpha=-group["lr"] * aspect)
 
 
-def make_optimizers(
-    model: LanguageModel, matrix_lr: float, table_lr: float, head_lr: float, decay: float
-) -> list[torch.optim.Optimizer]:
+def make_optimizers(model: LanguageModel, matrix_lr: float, table_lr: float, head_lr: float, decay: float) -> list[torch.optim.Optimizer]:
     """Muon for every matrix but the head; AdamW for the tables and the head."""
     tables = [table.weight for table in model.tables()]
     head = [] if model.head is None else [model.head.weight]

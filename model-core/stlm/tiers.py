@@ -1,4 +1,6 @@
-"""The sizes: those we serve (10M, 50M, 100M), and those that only the scaling curve needs (runs/scaling.toml). Widths are those that run fast on a CPU: few wide blocks, one KV head, tables that cost no time."""
+"""The sizes: those we serve (10M, 50M, 100M), and those that only the scaling curve needs (runs/scaling.toml).
+
+Widths are those that run fast on a CPU: few wide blocks, one KV head, tables that cost no time."""
 
 from __future__ import annotations
 

@@ -42,13 +42,14 @@ class TokenLM(LanguageModel):
 
     def __init__(self, config: TokenConfig, rule: TokenRule) -> None:
         """Raises ValueError when the tokenizer has another vocabulary than the config."""
-        super().__init__(config)
+        super().__init__()
         if rule.vocabulary != config.vocabulary:
             raise ValueError(f"{config.name}: the tokenizer has {rule.vocabulary} ids, the config {config.vocabulary}")
         self.config = config
         self.rule = rule
         # The padding id is the last, as the table's padding row is.
         self.embedding = Table(config.vocabulary - 1, config.width, scale=0.02)
+        self.add_trunk(config)
 
     def logits_at(self, rows: Tensor, at: Tensor) -> Tensor:
         state = self.states(norm(self.embedding(rows[:, :-1, 0]))).flatten(0, 1)

@@ -36,7 +36,7 @@ def rows_of(text: bytes) -> torch.Tensor:
     return torch.from_numpy(RULE.rows(document_ids(text, RULE))[None].astype(np.int64))
 
 
-@pytest.mark.parametrize(("tier", "millions"), [("stlm-10m", 10), ("stlm-50m", 50), ("stlm-100m", 100)])
+@pytest.mark.parametrize(("tier", "millions"), [(f"stlm-{n}m", n) for n in (1, 3, 10, 30, 50, 100, 300)])
 def test_a_tier_has_the_parameters_of_its_name(tier: str, millions: int) -> None:
     with torch.device("meta"):
         model = PatchLM(TIERS[tier], RULE)

@@ -1,0 +1,1 @@
+"""Comparing models that differ in one thing: specifications, runs at equal wall-clock, what they are judged by, reports."""

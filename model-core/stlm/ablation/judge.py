@@ -1,0 +1,82 @@
+"""`python -m stlm.ablation.judge`: what a finished run is judged by, as JSON on stdout. A process of its own, like the training.
+
+Bits per byte of the first bytes of each held-out domain; BLiMP (Warstadt et al., TACL 2020): a pair is right when the
+acceptable sentence is likelier, ties are wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import lzma
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stlm import options
+from stlm.ablation.scorer import TorchScorer
+from stlm.shards import ShardIndex, iterate_documents
+
+_EXCERPT_BYTES = 4096
+
+
+def excerpts(folder: Path, name: str, index: ShardIndex, limit: int) -> list[bytes]:
+    """The starts of a domain's documents, in order, about `limit` bytes in all."""
+    documents = list(iterate_documents(folder, index.shards_of(name)))
+    share = max(_EXCERPT_BYTES, -(-limit // max(1, len(documents))))
+    taken, left = [], limit
+    for document in documents:
+        if left > 0:
+            taken.append(document[: min(share, left)].tobytes())
+            left -= len(taken[-1])
+    return taken
+
+
+def bits_per_byte(scorer: TorchScorer, folder: Path, limit: int) -> dict[str, float]:
+    """By domain."""
+    index = ShardIndex.load(folder)
+    texts = {source.name: excerpts(folder, source.name, index, limit) for source in index.sources}
+    return {name: sum(scorer.document_bits(domain)) / sum(map(len, domain)) for name, domain in texts.items()}
+
+
+def blimp(scorer: TorchScorer, path: Path, pairs: int) -> dict[str, int]:
+    """'right' and 'pairs' over the first `pairs` pairs of every paradigm."""
+    with lzma.open(path, "rt", encoding="utf-8") as file:
+        by_paradigm: defaultdict[str, list[Any]] = defaultdict(list)
+        for line in file:
+            item = json.loads(line)
+            by_paradigm[item["UID"]].append((item["sentence_good"].encode(), item["sentence_bad"].encode()))
+    chosen = [pair for items in by_paradigm.values() for pair in items[:pairs]]
+    scores = np.array(scorer.log_probabilities([(b"", text) for pair in chosen for text in pair])).reshape(-1, 2)
+    return {"right": int((scores[:, 0] > scores[:, 1]).sum()), "pairs": len(chosen)}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m stlm.ablation.judge", description=__doc__)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--heldout", type=Path, required=True)
+    parser.add_argument("--bytes-per-domain", type=options.whole_number(1), required=True)
+    parser.add_argument("--blimp", type=Path, help="blimp.jsonl.xz; none: not judged by it")
+    parser.add_argument("--blimp-pairs", type=options.whole_number(1), default=1)
+    args = parser.parse_args()
+    try:
+        scorer = TorchScorer(args.checkpoint)
+        domains = bits_per_byte(scorer, args.heldout, args.bytes_per_domain)
+        result = {
+            "parameters": scorer.model.parameters_by_part(),  # pyright: ignore[reportCallIssue]
+            "bits_per_byte": sum(domains.values()) / len(domains),
+            "domains": domains,
+            "blimp": blimp(scorer, args.blimp, args.blimp_pairs) if args.blimp else None,
+        }
+    except (ValueError, OSError, KeyError, lzma.LZMAError) as error:
+        print(f"stlm.ablation.judge: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
