@@ -35,7 +35,7 @@ heldout = "{data}"
 batch_rows = 2
 row_patches = 16
 [evaluation]
-bytes_per_domain = 600
+bytes_per_domain = 300
 blimp_pairs = 2
 blimp = "{blimp}"
 [[arm]]
@@ -74,7 +74,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ablation")
     data, blimp = folder / "data", folder / "blimp.jsonl.xz"
     data.mkdir()
-    write_corpus(data, {"a": [text * 40 for text in documents(40)], "b": documents(40, 1)})
+    write_corpus(data, {"a": documents(40), "b": documents(40, 1)})
     pairs = [{"UID": uid, "sentence_good": f"The cat {uid}.", "sentence_bad": f"Cat the {uid}."} for uid in "aaabbb"]
     blimp.write_bytes(lzma.compress("".join(json.dumps(pair) + "\n" for pair in pairs).encode()))
     (folder / "spec.toml").write_text(SPEC.format(data=data, blimp=blimp))
