@@ -25,12 +25,25 @@ const tensor = z.object({
   shape: z.array(z.union([positive, z.string().min(1)])),
 });
 
-/** Bits per byte measured from the exported file, so that the table speaks of what is served. */
+/** A figure of one task with its 95 % interval; `chance` is what guessing scores. */
+const taskFigure = z.object({
+  task: z.string().min(1),
+  metric: z.string().min(1),
+  value: z.number(),
+  low: z.number(),
+  high: z.number(),
+  items: positive,
+  chance: z.number().optional(),
+});
+
+/** Measured from the exported file, so that the tables speak of what is served. */
 const evaluation = z.object({
   command: z.string(),
   date: z.string(),
   bitsPerByte: z.array(z.object({ domain: z.string(), bytes: positive, bitsPerByte: z.number().positive() })),
   mean: z.number().positive(),
+  /** Absent where only held-out text was scored. */
+  tasks: z.array(taskFigure).optional(),
 });
 
 const training = z.object({
@@ -39,6 +52,14 @@ const training = z.object({
   seed: z.int(),
   sources: z.array(z.object({ name: z.string(), licence: z.string() })),
 });
+
+const special = z.int().min(256).max(271);
+
+/**
+ * A turn is the id of its role, the UTF-8 bytes of its text, `endOfTurn`. A chat is `bod` and its turns, the system's first;
+ * the model is asked for a reply by `roles.assistant` at the end and closes it with `endOfTurn`.
+ */
+const chat = z.object({ roles: z.object({ system: special, user: special, assistant: special }), endOfTurn: special });
 
 export const manifestSchema = z
   .object({
@@ -57,6 +78,8 @@ export const manifestSchema = z
     /** Absent until `python -m stlm evaluate --write` has scored the exported file. */
     evaluation: evaluation.optional(),
     training,
+    /** Present if the tier was tuned to chat. */
+    chat: chat.optional(),
     /** The greedy continuation of `prompt` by the default precision: what a healthy load must reproduce. */
     golden: z.object({ prompt: z.string(), ids: z.array(z.int().min(0).max(271)).min(1) }),
     /** The predictor's first guess, before the machine at hand has been calibrated. */

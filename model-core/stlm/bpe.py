@@ -22,7 +22,7 @@ from tokenizers.pre_tokenizers import Split
 from tokenizers.trainers import BpeTrainer
 
 from stlm import options
-from stlm.data import LANES, RowStream, Source
+from stlm.data import LANES, RowStream, Source, factor
 from stlm.shards import ShardIndex, iterate_documents
 
 VOCABULARY = 32_768
@@ -97,8 +97,8 @@ class TokenSource(Source):
 
     rule: TokenRule
 
-    def __init__(self, folder: Path, index: ShardIndex, name: str, rule: TokenRule, seed: int) -> None:
-        super().__init__(folder, index, name, rule, seed)
+    def __init__(self, folder: Path, index: ShardIndex, name: str, rule: TokenRule, seed: int, *, masked: bool = False) -> None:
+        super().__init__(folder, index, name, rule, seed, masked=masked)
         self.tokens = lru_cache(maxsize=2 * LANES)(self.encode_piece)
 
     def find_documents(self) -> list[tuple[int, int]]:
@@ -138,7 +138,7 @@ class TokenStream(RowStream):
 def sample(folder: Path, size: int, mix: dict[str, float]) -> Iterator[str]:
     """Documents of all sources as Latin-1, about `size` bytes of text in the shares of the training mix."""
     index = ShardIndex.load(folder)
-    shares = {s.name: s.bytes * s.weight * mix.get(s.name, 1.0) for s in index.sources}
+    shares = {s.name: s.bytes * s.weight * factor(s.name, mix) for s in index.sources}
     for name, share in shares.items():
         left = int(size * share / sum(shares.values()))
         for document in iterate_documents(folder, index.shards_of(name)):

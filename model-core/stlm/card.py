@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from stlm.baseline import BaselineReport, DomainBaseline, load_baselines
+from stlm.evaluation.tables import LOWER_IS_BETTER, title
 from stlm.generate import Generator, Sampling
-from stlm.manifest import DataSource, Manifest
+from stlm.manifest import DataSource, Manifest, TaskFigure
 from stlm.runtime import Runtime
 
 SAMPLE_PROMPTS = (
@@ -28,19 +29,24 @@ def introduction(manifest: Manifest) -> str:
     """What the tier is and what it costs to run, in a paragraph."""
     parameters, trunk, context = manifest["parameters"], manifest["trunk"], manifest["context"]["patches"]
     per_patch = manifest["bytesPerPatch"]
+    if "chat" in manifest:
+        kind = "It was tuned to chat: given the turns of a conversation, it writes the next one. Any other text it continues."
+    else:
+        kind = "It is a base model: it continues text. It was not tuned to follow instructions or to chat."
     return (
         f"A language model of English with {parameters['unique'] / 1e6:.3g} million weights that reads and writes bytes. It has no "
         f"tokenizer: text is cut into patches, about a word each (at most {manifest['patch']['cap']} bytes, {per_patch:.3g} on average), "
         f"and a trunk of {trunk['layers']} blocks of width {trunk['width']} works once a patch instead of once a byte. "
         f"{parameters['embedding'] / 1e6:.3g} million of the weights are tables that are looked up, not multiplied. It remembers "
-        f"{context} patches, about {context * per_patch / 1000:.2g} kB of text.\n\n"
-        "It is a base model: it continues text. It was not tuned to follow instructions or to chat."
+        f"{context} patches, about {context * per_patch / 1000:.2g} kB of text.\n\n{kind}"
     )
 
 
 def usage(manifest: Manifest) -> str:
     name = manifest["id"]
     command = f'python -m stlm generate artifacts/{name} --prompt "Once upon a ti" --seed 0'
+    if "chat" in manifest:
+        command += f'\npython -m stlm generate artifacts/{name} --chat "What is the capital of France?"'
     return f"From `model-core/`, without the server (a prompt may end anywhere, inside a word too):\n\n```sh\n{command}\n```"
 
 
@@ -67,7 +73,27 @@ def evaluation_table(manifest: Manifest, baselines: dict[str, DomainBaseline], o
         lines.append(
             "The model read the first parts of each domain, in the number of bytes given; the baselines are of the whole domain.\n"
         )
-    lines.append(f"```sh\n{evaluation['command']}\n```\n\nThe protocol is in `stlm/evaluate.py`.")
+    lines.append(f"```sh\n{evaluation['command']}\n```\n\nThe protocol is in `stlm/evaluation/windows.py`.")
+    return "\n".join(lines)
+
+
+def task_table(figures: list[TaskFigure]) -> str:
+    """What the tasks of `stlm evaluate` found, each figure with its interval and what guessing scores."""
+    lines = [
+        "From the same file, greedy or seeded, without tuning on any of it. In brackets the 95 % interval. *Slanted*: no better "
+        "than guessing, as far as the interval can tell. Arrows point to where better is. The tasks are in `stlm/evaluation/`.\n",
+        "| task | metric | this model | guessing | items |",
+        "|---|---|---:|---:|---:|",
+    ]
+    for row in figures:
+        name, _, part = row["task"].partition(", ")
+        name = f"{title(name)}, {part}" if part else title(name)
+        chance = row.get("chance")
+        mark = "*" if chance is not None and row["low"] <= chance else "**"
+        value = f"{mark}{row['value']:.3f}{mark} ({row['low']:.3f}–{row['high']:.3f})"
+        metric = row["metric"].replace("_", " ") + (" ↓" if row["metric"] in LOWER_IS_BETTER else " ↑")
+        guessing = "" if chance is None else f"{chance:.3f}"
+        lines.append(f"| {name.replace('_', ' ')} | {metric} | {value} | {guessing} | {row['items']:,} |")
     return "\n".join(lines)
 
 
@@ -134,8 +160,11 @@ def write_card(runtime: Runtime, report: BaselineReport, command: str) -> str:
     """The card's Markdown. Raises ValueError before the tier was evaluated."""
     manifest = runtime.manifest
     baselines = {row["domain"]: row for row in report["bitsPerByte"]}
+    predicts = evaluation_table(manifest, baselines, report["ngram"]["order"])
+    figures = manifest["evaluation"].get("tasks") if "evaluation" in manifest else None
     sections = {
-        "How well it predicts": evaluation_table(manifest, baselines, report["ngram"]["order"]),
+        "How well it predicts": predicts,
+        **({"What it can do": task_table(figures)} if figures else {}),
         "What it writes": samples(runtime),
         "How it was made": training(manifest, command),
         "What it cannot do": limits(manifest),

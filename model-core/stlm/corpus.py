@@ -11,6 +11,10 @@ import lzma
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
+
+from stlm.chat import Turn
+from stlm.dialogue import record_turns
 
 DOCUMENT_SEPARATOR = b"\n<|doc|>\n"
 SUFFIXES = (".txt", ".txt.xz", ".jsonl", ".jsonl.xz", ".parquet")
@@ -51,6 +55,20 @@ def read_documents(path: Path, *, join_prompts: bool, progress: Progress) -> Ite
         raise CorpusError(f"{path.name}: {error}") from error
 
 
+def read_chats(path: Path, *, progress: Progress) -> Iterator[list[Turn] | None]:
+    """Yields the turns of each chat record of a .jsonl file; None stands for a record of another form (see dialogue.py).
+
+    Raises CorpusError when the file is of another kind or cannot be read to its end.
+    """
+    if corpus_suffix(path) not in (".jsonl", ".jsonl.xz"):
+        raise CorpusError(f"{path.name}: chats are read from .jsonl and .jsonl.xz")
+    try:
+        for record in _read_records(path, progress):
+            yield None if record is None else record_turns(record)
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        raise CorpusError(f"{path.name}: {error}") from error
+
+
 def _chunks(path: Path, progress: Progress) -> Iterator[bytes]:
     with open(path, "rb") as raw, lzma.open(raw) if path.name.endswith(".xz") else nullcontext(raw) as stream:
         position = 0
@@ -73,23 +91,29 @@ def _read_text(path: Path, progress: Progress) -> Iterator[bytes]:
 
 
 def _read_jsonl(path: Path, join_prompts: bool, progress: Progress) -> Iterator[bytes | None]:
+    for record in _read_records(path, progress):
+        yield None if record is None else _record_text(record, join_prompts)
+
+
+def _read_records(path: Path, progress: Progress) -> Iterator[dict[str, Any] | None]:
+    """The JSON object of each line that is not blank; None for a line that is none."""
     rest = b""
     for chunk in _chunks(path, progress):
         *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            if line.strip():
-                yield _record_text(line, join_prompts)
+        yield from (_parse_record(line) for line in lines if line.strip())
     if rest.strip():
-        yield _record_text(rest, join_prompts)
+        yield _parse_record(rest)
 
 
-def _record_text(line: bytes, join_prompts: bool) -> bytes | None:
+def _parse_record(line: bytes) -> dict[str, Any] | None:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(record, dict):
-        return None
+    return record if isinstance(record, dict) else None
+
+
+def _record_text(record: dict[str, Any], join_prompts: bool) -> bytes | None:
     text = record.get("text")
     if text is None and join_prompts:
         prompt, response = record.get("prompt"), record.get("response")

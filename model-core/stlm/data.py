@@ -4,19 +4,24 @@ Each row comes from one source, drawn by the mix. A source is read by several la
 document, so that a batch never holds neighbouring pages of one book. Short documents fill a row one after the other;
 a long one goes on in the lane's next row, which repeats one patch so that every patch is predicted exactly once.
 The order is a function of the seed, and the whole state is a few integers (`state`), so a run resumes exactly.
+
+Chat documents can be had masked, to train on replies alone: every id of theirs that a chat model need not predict then carries
+the bit `CONTEXT_ONLY`, and none begins in a row that cannot hold it, so that a reply is not parted from its question; the rest of
+such a row is padding. Only a document longer than a row goes on in the next.
 """
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
-import threading
-from collections.abc import Generator
+import math
+from collections.abc import Sequence
 from pathlib import Path
-from queue import Full, Queue
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from stlm.chat import scored_ids, unpack_ids
 from stlm.patch import PatchRule
 from stlm.shards import ShardIndex, open_shard
 
@@ -25,15 +30,19 @@ if TYPE_CHECKING:
 
 LANES = 16
 CONTEXT_ONLY = 0x8000
-"""Flag on an id of a row that is read but not learnt."""
+"""In a masked row: the id in the other bits is read but not scored. Padding never carries it."""
 
 
 class Source:
-    """Documents of one source in a seeded order, read by `LANES` lanes."""
+    """Documents of one source in a seeded order, read by `LANES` lanes; `masked` tells a chat source to mask its rows."""
 
-    def __init__(self, folder: Path, index: ShardIndex, name: str, rule: PatchRule | TokenRule, seed: int) -> None:
+    def __init__(
+        self, folder: Path, index: ShardIndex, name: str, rule: PatchRule | TokenRule, seed: int, *, masked: bool = False
+    ) -> None:
         self.name = name
         self.rule = rule
+        self.chat = index.source(name).chat
+        self.masked = masked and self.chat
         self.shards = [open_shard(folder, shard) for shard in index.shards_of(name)]
         self.documents = self.find_documents()
         digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
@@ -47,7 +56,7 @@ class Source:
         return [(s, d) for s, (_, offsets) in enumerate(self.shards) for d in range(len(offsets) - 1)]
 
     def document(self, number: int) -> np.ndarray:
-        """uint8 bytes of the `number`-th document of the order, which starts over at its end."""
+        """uint8 bytes, as stored, of the `number`-th document of the order, which starts over at its end."""
         shard, document = self.documents[self.order[number % len(self.documents)]]
         data, offsets = self.shards[shard]
         return data[offsets[document] : offsets[document + 1]]
@@ -56,28 +65,41 @@ class Source:
         """uint16 [patches, cap], from the next lane in turn."""
         lane = self.lanes[self.turn]
         self.turn = (self.turn + 1) % LANES
-        row = np.full((patches, self.rule.cap), self.rule.specials["pad"], dtype=np.uint16)
+        pad, cap = self.rule.specials["pad"], self.rule.cap
+        row = np.full((patches, cap), pad, dtype=np.uint16)
         filled = 0
         while filled < patches:
             number, start = lane
             body = self.document(number)
-            ids = self.window(body, start, (patches - filled) * self.rule.cap)
+            if self.masked and filled > 0 and len(self.rule.rows(self.window(body, 0, len(body) + 2))) > patches - filled:
+                break
+            ids = self.window(body, start, (patches - filled) * cap)
             previous = None if start == 0 else int(self.window(body, start - 1, 1)[0])
             taken = self.rule.rows(ids, previous)[: patches - filled]
+            known = taken != pad
+            last_ids = int(known[-1].sum()) if len(taken) else 0
+            if self.masked:
+                taken[known] |= self.flags(body)[start : start + int(known.sum())]
             row[filled : filled + len(taken)] = taken
             filled += len(taken)
-            lane[1] = start + int((taken != self.rule.specials["pad"]).sum())
+            lane[1] = start + int(known.sum())
             # >=: a place saved before the source was prepared again may lie behind the document's new end.
             if lane[1] >= len(body) + 2:
                 lane[0], lane[1] = self.next_document, 0
                 self.next_document += 1
             elif filled == patches:
-                lane[1] -= int((row[-1] != self.rule.specials["pad"]).sum())
+                lane[1] -= last_ids
         return row
+
+    def flags(self, body: np.ndarray) -> np.ndarray:
+        """uint16 [len(body) + 2]: `CONTEXT_ONLY` for each id of the document that is not scored, else 0."""
+        scored = scored_ids(self.window(body, 0, len(body) + 2), self.rule)
+        return np.where(scored, 0, CONTEXT_ONLY).astype(np.uint16)
 
     def window(self, body: np.ndarray, start: int, count: int) -> np.ndarray:
         """ids [start, start + count) of the document [bod] body [eod]."""
-        ids = body[max(start - 1, 0) : max(start - 1 + count, 0)].astype(np.uint16)
+        stored = body[max(start - 1, 0) : max(start - 1 + count, 0)]
+        ids = unpack_ids(stored) if self.chat else stored.astype(np.uint16)
         if start == 0:
             ids = np.concatenate([[self.rule.specials["bod"]], ids]).astype(np.uint16)[:count]
         if start + count > len(body) + 1:
@@ -85,29 +107,49 @@ class Source:
         return ids
 
 
+def factor(name: str, mix: dict[str, float]) -> float:
+    """What the patterns of a mix make of one source's share."""
+    return math.prod(times for pattern, times in mix.items() if fnmatch.fnmatchcase(name, pattern))
+
+
 class RowStream:
     """An endless stream of training rows mixed from all sources.
 
-    `mix` multiplies a source's share (its bytes x the weight recorded at `prepare`); 0 leaves it out.
-    Raises ValueError for a name in `mix` that is no source, or when no source is left.
+    `mix` multiplies the share (bytes x the weight recorded at `prepare`) of every source whose name fits a pattern (`chat-*`); 0
+    leaves it out; where several patterns fit, all of them multiply. `masked` marks what is
+    only context in chat sources (`CONTEXT_ONLY`); every id of other sources is scored.
+    Raises ValueError for a pattern in `mix` that fits no source, for a name that two folders have, or when no source is left.
     """
 
     source_type = Source
 
     def __init__(
-        self, folder: Path, rule: PatchRule | TokenRule, patches: int, seed: int, mix: dict[str, float], *, masked: bool = False
+        self,
+        folders: Sequence[Path],
+        rule: PatchRule | TokenRule,
+        patches: int,
+        seed: int,
+        mix: dict[str, float],
+        *,
+        masked: bool = False,
     ) -> None:
-        index = ShardIndex.load(folder)
-        names = {source.name for source in index.sources}
-        if unknown := sorted(set(mix) - names):
-            raise ValueError(f"mix names no source of {folder}: {', '.join(unknown)} (sources: {', '.join(sorted(names))})")
-        shares = {s.name: s.bytes * s.weight * mix.get(s.name, 1.0) for s in index.sources if s.documents}
+        indexes = {folder: ShardIndex.load(folder) for folder in folders}
+        home: dict[str, Path] = {}
+        for folder, index in indexes.items():
+            for source in index.sources:
+                if (other := home.setdefault(source.name, folder)) != folder:
+                    raise ValueError(f"{other} and {folder} both have a source {source.name!r}: prepare one under another name")
+        where = " and ".join(map(str, folders))
+        if unknown := sorted(pattern for pattern in mix if not fnmatch.filter(home, pattern)):
+            raise ValueError(f"mix names no source of {where}: {', '.join(unknown)} (sources: {', '.join(sorted(home))})")
+        described = {source.name: source for index in indexes.values() for source in index.sources}
+        shares = {s.name: s.bytes * s.weight * factor(s.name, mix) for s in described.values() if s.documents}
         shares = {name: share for name, share in sorted(shares.items()) if share > 0}
         if not shares:
-            raise ValueError(f"{folder}: no documents to train on")
+            raise ValueError(f"{where}: no documents to train on")
         self.patches = patches
-        self.licence = {s.name: s.licence or "unknown" for s in index.sources}
-        self.sources = [self.source_type(folder, index, name, rule, seed) for name in shares]
+        self.licence = {s.name: s.licence or "unknown" for s in described.values()}
+        self.sources = [self.source_type(home[name], indexes[home[name]], name, rule, seed, masked=masked) for name in shares]
         self.probability = np.array(list(shares.values())) / sum(shares.values())
         self.random = np.random.default_rng(seed)
 
@@ -134,39 +176,3 @@ class RowStream:
             saved = state["sources"][source.name]
             source.next_document, source.turn = saved["next"], saved["turn"]
             source.lanes = [list(lane) for lane in saved["lanes"]]
-
-
-def batches(stream: RowStream, rows: int) -> Generator[tuple[np.ndarray, dict[str, Any]], None, None]:
-    """Batches built ahead in a thread, each with the stream's state after it, which is what a checkpoint keeps.
-
-    Close the generator when done: a thread still at work when the interpreter ends can abort the process.
-    """
-    ahead: Queue[tuple[np.ndarray, dict[str, Any]] | Exception] = Queue(maxsize=2)
-    closed = threading.Event()
-
-    def put(item: tuple[np.ndarray, dict[str, Any]] | Exception) -> None:
-        while not closed.is_set():
-            try:
-                return ahead.put(item, timeout=0.05)
-            except Full:
-                continue
-        return None
-
-    def fill() -> None:
-        try:
-            while not closed.is_set():
-                put((stream.rows(rows), stream.state()))
-        except Exception as error:  # noqa: BLE001 - handed to the training thread, which raises it
-            put(error)
-
-    thread = threading.Thread(target=fill, daemon=True)
-    thread.start()
-    try:
-        while True:
-            item = ahead.get()
-            if isinstance(item, Exception):
-                raise item
-            yield item
-    finally:
-        closed.set()
-        thread.join()

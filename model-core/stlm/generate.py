@@ -1,4 +1,4 @@
-"""`python -m stlm generate`: text from an exported tier, a patch a run, as the server makes it.
+"""`python -m stlm generate`: text from an exported tier, or its side of a chat, a patch a run, as the server makes it.
 
 The prompt's complete patches are prefilled; the bytes of its unfinished last patch are forced onto the first decoded
 patch, so a prompt may end anywhere, inside a word too.
@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from stlm import options
+from stlm.chat import Turn, reply_prompt
+from stlm.patch import document_ids
 from stlm.runtime import FORCED, REFUSED, Cache, Decoded, Runtime
 
 PREFILL_PATCHES = 64
@@ -53,14 +55,13 @@ class Generator:
             if special not in self.ends_text:
                 self.bias[special] = REFUSED
 
-    def patches(self, prompt: bytes, sampling: Sampling) -> Iterator[np.ndarray]:
-        """Yields the ids of one decoded patch after another, without end, the prompt's own bytes left out.
+    def patches(self, stream: np.ndarray, sampling: Sampling) -> Iterator[np.ndarray]:
+        """Yields the ids of one decoded patch after another, without end, those of `stream` left out.
 
-        A patch that ends in an end-of-text id is the last one.
+        `stream` uint16 [n] is the beginning of a document, from its [bod]. A patch that ends in an end-of-text id is the last one.
         """
         rule = self.runtime.rule
         random = np.random.default_rng(sampling.seed)
-        stream = np.concatenate([[rule.specials["bod"]], np.frombuffer(prompt, np.uint8)]).astype(np.uint16)
         rows = rule.rows(stream)
         forced = stream[int((rows != self.runtime.pad).sum()) :]
         cache = Cache(self.runtime)
@@ -124,14 +125,23 @@ class Generator:
             return np.zeros((1, 3), np.float32)
         return np.array([[sampling.temperature, sampling.top_p, sampling.top_k or len(self.bias)]], np.float32)
 
-    def ids(self, prompt: bytes, max_ids: int, sampling: Sampling) -> list[int]:
-        """Up to `max_ids` continuation ids, the end-of-text id included if the model wrote one."""
+    def continuation(self, stream: np.ndarray, max_ids: int, sampling: Sampling) -> list[int]:
+        """Up to `max_ids` ids after `stream` (as in `patches`), the end-of-text id included if the model wrote one."""
         out: list[int] = []
-        for patch in self.patches(prompt, sampling):
+        for patch in self.patches(stream, sampling):
             out.extend(patch.tolist())
             if len(out) >= max_ids:
                 break
         return out[:max_ids]
+
+    def ids(self, prompt: bytes, max_ids: int, sampling: Sampling) -> list[int]:
+        """Up to `max_ids` ids after a text."""
+        return self.continuation(document_ids(prompt, self.runtime.rule)[:-1], max_ids, sampling)
+
+    def reply(self, turns: Iterable[Turn], max_bytes: int, sampling: Sampling) -> str:
+        """What the assistant says after `turns`, up to the end of its turn."""
+        ids = self.continuation(reply_prompt(turns, self.runtime.rule), max_bytes, sampling)
+        return whole_characters(bytes(i for i in ids if i < 256))
 
     def raw(self, prompt: bytes, max_bytes: int, sampling: Sampling) -> bytes:
         """The continuation's bytes."""
@@ -152,11 +162,46 @@ def whole_characters(raw: bytes) -> str:
     return raw.decode("utf-8", "replace")
 
 
+def user_texts(given: list[str]) -> Iterator[str]:
+    """The texts of the `--chat` options; an empty one stands for the lines of standard input."""
+    for text in given:
+        if text:
+            yield text
+            continue
+        while line := read_line():
+            if line.strip():
+                yield line.strip()
+
+
+def read_line() -> str:
+    """A line of standard input, asked for if someone sits there; empty at its end."""
+    if sys.stdin.isatty():
+        print("> ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline()
+
+
+def chat(generator: Generator, given: list[str], system: str | None, max_bytes: int, sampling: Sampling) -> None:
+    """Prints a reply to each of the user's texts, which all see the turns before them."""
+    manifest = generator.runtime.manifest
+    if "chat" not in manifest:
+        print(f"stlm generate: {manifest['id']} was not tuned to chat; expect no sensible reply", file=sys.stderr)
+    turns = [Turn("system", system)] if system is not None else []
+    for text in user_texts(given):
+        turns.append(Turn("user", text))
+        turns.append(Turn("assistant", generator.reply(turns, max_bytes, sampling)))
+        print(turns[-1].text, flush=True)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("artifact", type=Path, help="artifact folder (manifest.json and model files)")
-    parser.add_argument("--prompt", required=True, help="text to continue; may end anywhere, inside a word too")
+    start = parser.add_mutually_exclusive_group(required=True)
+    start.add_argument("--prompt", help="text to continue; may end anywhere, inside a word too")
+    start.add_argument(
+        "--chat", action="append", nargs="?", const="", metavar="TEXT", help="print the reply to TEXT, or to each line typed; repeatable"
+    )
+    parser.add_argument("--system", default=None, metavar="TEXT", help="instruction that a --chat begins with")
     parser.add_argument("--precision", choices=("fp32", "int4", "uint8"), default=None, help="default: the manifest's")
-    parser.add_argument("--max-bytes", type=options.whole_number(1), default=200, help="of continuation (default 200)")
+    parser.add_argument("--max-bytes", type=options.whole_number(1), default=200, help="of continuation or reply (default 200)")
     parser.add_argument("--temperature", type=float, default=0.8, help="0 (greedy) to 4 (default 0.8)")
     parser.add_argument("--top-p", type=float, default=0.95, help="1: off (default 0.95)")
     parser.add_argument("--top-k", type=int, default=0, help="0: off (default)")
@@ -166,11 +211,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     try:
+        if args.system is not None and not args.chat:
+            raise ValueError("--system needs --chat")
         sampling = Sampling(args.temperature, args.top_p, args.top_k, args.seed)
         generator = Generator(Runtime(args.artifact, args.precision, args.threads))
     except (OSError, ValueError) as error:
         print(f"stlm generate: {error}", file=sys.stderr)
         return 1
+    if args.chat:
+        chat(generator, args.chat, args.system, args.max_bytes, sampling)
+        return 0
     # A lone surrogate stands for a byte of the command line that is no UTF-8: it is passed on as that byte.
     prompt = args.prompt.encode("utf-8", "surrogateescape")
     print(whole_characters(prompt + generator.raw(prompt, args.max_bytes, sampling)))

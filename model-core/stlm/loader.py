@@ -1,4 +1,4 @@
-"""Batches for the trainer, built ahead of it: in a thread, or in processes where one thread cannot keep a GPU fed.
+"""Batches for the trainer, built ahead of it in a thread, and in processes where one thread cannot keep a GPU fed.
 
 One thread makes about 10 MB of rows a second. `Loader` with N processes takes one batch from each in turn; each has its own
 stream, whose seed is the run's seed and its number, so the order is a function of the seed and of N alone. Every batch comes with
@@ -9,21 +9,22 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Generator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Empty, Full
-from typing import TYPE_CHECKING, Any
+from queue import Empty, Full, Queue
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from stlm.data import RowStream, batches
+from stlm.data import RowStream
 from stlm.patch import PatchRule
 
 if TYPE_CHECKING:
     from stlm.bpe import TokenRule
 
+Item = TypeVar("Item")
 MakeStream = Callable[[int], RowStream]
 """The stream of a worker, by its seed."""
 
@@ -32,7 +33,7 @@ MakeStream = Callable[[int], RowStream]
 class Recipe:
     """Everything of a `RowStream` but its seed; a worker process gets it and makes its own."""
 
-    folder: Path
+    folders: tuple[Path, ...]
     rule: PatchRule | TokenRule
     patches: int
     mix: dict[str, float]
@@ -40,7 +41,7 @@ class Recipe:
     stream: type[RowStream] = RowStream
 
     def __call__(self, seed: int) -> RowStream:
-        return self.stream(self.folder, self.rule, self.patches, seed, self.mix, masked=self.masked)
+        return self.stream(self.folders, self.rule, self.patches, seed, self.mix, masked=self.masked)
 
 
 def worker_seed(seed: int, worker: int) -> int:
@@ -96,9 +97,8 @@ class Loader:
         if self.workers > 1:
             yield from self._from_processes()
             return
-        with closing(batches(self.stream, self.rows)) as ahead:
-            for rows, state in ahead:
-                yield rows, {"turn": 0, "streams": [state]}
+        while True:
+            yield self.stream.rows(self.rows), {"turn": 0, "streams": [self.stream.state()]}
 
     def _from_processes(self) -> Generator[tuple[np.ndarray, dict[str, Any]], None, None]:
         context = multiprocessing.get_context("spawn")
@@ -136,3 +136,43 @@ class Loader:
             except Empty:
                 if not process.is_alive():
                     raise RuntimeError(f"a loader process ended with code {process.exitcode}") from None
+
+
+def ahead(items: Generator[Item, None, None]) -> Generator[Item, None, None]:
+    """The same items, the next two made in a thread meanwhile. Raises what making them raises.
+
+    Close it when done: a thread still at work when the interpreter ends can abort the process.
+    """
+    ready: Queue[Item | Exception] = Queue(maxsize=2)
+    closed = threading.Event()
+
+    def put(item: Item | Exception) -> None:
+        while not closed.is_set():
+            try:
+                return ready.put(item, timeout=0.05)
+            except Full:
+                continue
+        return None
+
+    def fill() -> None:
+        try:
+            for item in items:
+                put(item)
+                if closed.is_set():
+                    break
+        except Exception as error:  # noqa: BLE001 - handed to the consumer, which raises it
+            put(error)
+        finally:
+            items.close()
+
+    thread = threading.Thread(target=fill, daemon=True)
+    thread.start()
+    try:
+        while True:
+            item = ready.get()
+            if isinstance(item, Exception):
+                raise item
+            yield item
+    finally:
+        closed.set()
+        thread.join()

@@ -58,11 +58,24 @@ class DomainBits(TypedDict):
     bitsPerByte: float
 
 
+class TaskFigure(TypedDict):
+    """One figure of a task with its 95 % interval; `chance` is what guessing scores."""
+
+    task: str
+    metric: str
+    value: float
+    low: float
+    high: float
+    items: int
+    chance: NotRequired[float]
+
+
 class Evaluation(TypedDict):
     command: str
     date: str
     bitsPerByte: list[DomainBits]
     mean: float
+    tasks: NotRequired[list[TaskFigure]]
 
 
 class DataSource(TypedDict):
@@ -90,8 +103,24 @@ class LatencySeed(TypedDict):
     decodePatchMs: float
 
 
+class ChatRoles(TypedDict):
+    system: int
+    user: int
+    assistant: int
+
+
+class ChatTemplate(TypedDict):
+    """A turn is the id of its role, text, `endOfTurn` (see chat.py)."""
+
+    roles: ChatRoles
+    endOfTurn: int
+
+
 class Manifest(TypedDict):
-    """`evaluation`, `golden` and `latencySeed` come from running the exported file, so a fresh export lacks them."""
+    """`evaluation`, `golden` and `latencySeed` come from running the exported file, so a fresh export lacks them.
+
+    `chat` is there only if the tier was tuned to chat.
+    """
 
     schemaVersion: int
     id: str
@@ -105,12 +134,21 @@ class Manifest(TypedDict):
     defaultPrecision: str
     graph: Graph
     training: Training
+    chat: NotRequired[ChatTemplate]
     evaluation: NotRequired[Evaluation]
     golden: NotRequired[Golden]
     latencySeed: NotRequired[LatencySeed]
 
 
-_SECTIONS = {"parameters": Parameters, "patch": PatchInfo, "context": Context, "trunk": Trunk, "graph": Graph, "training": Training}
+_SECTIONS = {
+    "parameters": Parameters,
+    "patch": PatchInfo,
+    "context": Context,
+    "trunk": Trunk,
+    "graph": Graph,
+    "training": Training,
+    "chat": ChatTemplate,
+}
 
 
 def load_manifest(folder: Path) -> Manifest:
@@ -126,7 +164,7 @@ def load_manifest(folder: Path) -> Manifest:
         if not _TIER_ID.fullmatch(manifest["id"]):
             raise ValueError(f"{path}: bad id {manifest['id']!r}")
         for section, shape in _SECTIONS.items():
-            if missing := shape.__required_keys__ - set(manifest[section]):
+            if missing := shape.__required_keys__ - set(manifest.get(section, shape.__required_keys__)):
                 raise ValueError(f"{path}: no {', '.join(sorted(missing))} in {section}")
         for file in manifest["files"]:
             if missing := ModelFile.__required_keys__ - set(file):

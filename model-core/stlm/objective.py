@@ -9,8 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stlm.bpe import TokenRule
 from stlm.data import CONTEXT_ONLY
 from stlm.model import LanguageModel
+from stlm.patch import PatchRule
 
 PLACES_PER_PATCH = 6.0
 """Scored ids a patch that a compiled step has room for; English has 5.4. What a batch holds beyond that is left unscored."""
@@ -19,20 +21,21 @@ PLACES_PER_PATCH = 6.0
 @dataclass(frozen=True)
 class Batch:
     """`rows` int64 [batch, S + 1, cap]; `at` int64 [n], flat places in rows[:, 1:]; `target` int64 [n], the ids there;
-    `weight` float32 [n], 0 where `at` is filling; `ids`: how many are scored."""
+    `weight` float32 [n], 0 where `at` is filling; `ids`: how many are scored; `bytes`: how many bytes they stand for."""
 
     rows: Tensor
     at: Tensor
     target: Tensor
     weight: Tensor
     ids: int
+    bytes: int
 
 
-def make_batch(rows: np.ndarray, pad: int, device: str, *, fixed: bool) -> Batch:
+def make_batch(rows: np.ndarray, rule: PatchRule | TokenRule, device: str, *, fixed: bool) -> Batch:
     """A batch from the stream's rows, uint16 [batch, S + 1, cap], some flagged CONTEXT_ONLY; `fixed` gives all batches one shape."""
     clean = (rows & (CONTEXT_ONLY - 1)).astype(np.int64)
     targets = clean[:, 1:].reshape(-1)
-    at = np.flatnonzero((targets != pad) & (rows[:, 1:].reshape(-1) < CONTEXT_ONLY))
+    at = np.flatnonzero((targets != rule.specials["pad"]) & (rows[:, 1:].reshape(-1) < CONTEXT_ONLY))
     ids = len(at)
     if fixed:
         # Where patches are shorter than that (flat bytes, tokens), every place has room.
@@ -41,10 +44,15 @@ def make_batch(rows: np.ndarray, pad: int, device: str, *, fixed: bool) -> Batch
         ids = len(at)
         at = np.pad(at, (0, room - ids))
     weight = (np.arange(len(at)) < ids).astype(np.float32)
-    rows_there, at_there, target, weight_there = (
-        torch.from_numpy(array).to(device, non_blocking=True) for array in (clean, at, targets[at], weight)
-    )
-    return Batch(rows_there, at_there, target, weight_there, ids)
+    # A special counts as the byte that it takes in a shard.
+    seen = int(np.maximum(rule.byte_lengths[targets[at[:ids]]], 1).sum())
+    return Batch(send(clean, device), send(at, device), send(targets[at], device), send(weight, device), ids, seen)
+
+
+def send(array: np.ndarray, device: str) -> Tensor:
+    """The array on the device; to a GPU through pinned memory, so that the copy waits for nothing."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device == "cuda" else tensor
 
 
 class Objective:
@@ -77,11 +85,9 @@ class Objective:
         soft = -((taught.float().softmax(-1) * log_probabilities).sum(-1) * weight).sum()
         return (1 - self.share) * plain + self.share * soft, plain.detach()
 
-    def __call__(self, rows: np.ndarray, device: str) -> tuple[Tensor, Tensor, int]:
-        """Objective and cross-entropy, summed, and the number of ids they are summed over. `rows` as `make_batch` takes them."""
-        batch = make_batch(rows, self.model.rule.specials["pad"], device, fixed=self.compiled)
-        objective, plain = self.run(batch.rows, batch.at, batch.target, batch.weight)
-        return objective, plain, batch.ids
+    def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Objective and cross-entropy, summed over the scored ids."""
+        return self.run(batch.rows, batch.at, batch.target, batch.weight)
 
 
 def cross_entropy(model: LanguageModel, rows: Tensor) -> tuple[float, int]:

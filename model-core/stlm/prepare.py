@@ -10,12 +10,15 @@ import argparse
 import json
 import re
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tqdm import tqdm
 
-from stlm.corpus import SUFFIXES, CorpusError, Progress, corpus_suffix, read_documents
+from stlm.chat import pack_ids, turn_ids
+from stlm.corpus import SUFFIXES, CorpusError, Progress, corpus_suffix, read_chats, read_documents
+from stlm.patch import PatchRule
 from stlm.shards import INDEX_NAME, ShardIndex, ShardWriter, Source
 
 _UNITS = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -23,11 +26,12 @@ _UNITS = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "KB": 10**3, 
 
 @dataclass(frozen=True)
 class Input:
-    """A corpus file, the name its shards get, and its weight in the training mix."""
+    """A corpus file, the name its shards get, its weight in the training mix, and whether its records are chats."""
 
     path: Path
     name: str
     weight: float
+    chat: bool
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ def parse_bytes(text: str) -> int:
     return int(match[1]) * _UNITS[match[2].upper()]
 
 
-def find_inputs(specs: list[str]) -> list[Input]:
+def find_inputs(specs: list[str], *, chat: bool) -> list[Input]:
     """Expands `DIR_OR_FILE[=weight]` into files; a later mention of a file replaces its earlier weight.
 
     Raises ValueError for a path that does not exist, a folder without corpus files, or a weight that is no positive number.
@@ -70,7 +74,9 @@ def find_inputs(specs: list[str]) -> list[Input]:
         if not files:
             raise ValueError(f"{path}: holds no {', '.join(SUFFIXES)} file (folders inside it are not searched)")
         weights.update(dict.fromkeys(files, weight))
-    return [Input(path, name, weight) for (path, weight), name in zip(weights.items(), _names(weights), strict=True)]
+    # A corpus and the chats made of it often share a name, and training mixes both.
+    prefix = "chat-" if chat else ""
+    return [Input(path, prefix + name, weight, chat) for (path, weight), name in zip(weights.items(), _names(weights), strict=True)]
 
 
 def _names(paths: dict[Path, float]) -> list[str]:
@@ -110,6 +116,17 @@ def clean_document(raw: bytes) -> tuple[bytes, bool]:
     return document, True
 
 
+def read_input(item: Input, settings: Settings, progress: Progress) -> Iterator[tuple[bytes, bool] | None]:
+    """Yields each document as its shard stores it and whether it was valid UTF-8; None for a record without one."""
+    if item.chat:
+        rule = PatchRule.load()
+        for turns in read_chats(item.path, progress=progress):
+            yield None if turns is None else (pack_ids(turn_ids(turns, rule)), True)
+    else:
+        for raw in read_documents(item.path, join_prompts=settings.join_prompts, progress=progress):
+            yield None if raw is None else clean_document(raw)
+
+
 def prepare_source(item: Input, folder: Path, index: ShardIndex, settings: Settings, progress: Progress) -> Source:
     """Writes one source's shards and records it in `index` and on disk. Raises CorpusError when it cannot be read."""
     # The writer deletes this source's earlier shards: the index must not list them meanwhile.
@@ -120,11 +137,11 @@ def prepare_source(item: Input, folder: Path, index: ShardIndex, settings: Setti
     documents = invalid = bad_records = 0
     try:
         stat = item.path.stat()
-        for raw in read_documents(item.path, join_prompts=settings.join_prompts, progress=progress):
-            if raw is None:
+        for found in read_input(item, settings, progress):
+            if found is None:
                 bad_records += 1
                 continue
-            document, valid = clean_document(raw)
+            document, valid = found
             if not document:
                 continue
             if limit is not None and writer.total_bytes + len(document) > limit:
@@ -133,7 +150,7 @@ def prepare_source(item: Input, folder: Path, index: ShardIndex, settings: Setti
             documents += 1
             writer.append(document)
         if documents == 0:
-            raise CorpusError(f"{item.path.name}: no usable document ({bad_records} records without text)")
+            raise CorpusError(f"{item.path.name}: no usable document ({bad_records} records without {'a reply' if item.chat else 'text'})")
     except CorpusError:
         writer.discard()
         raise
@@ -149,6 +166,7 @@ def prepare_source(item: Input, folder: Path, index: ShardIndex, settings: Setti
         documents=documents,
         invalid_utf8_documents=invalid,
         bad_records=bad_records,
+        chat=item.chat,
     )
     index.replace(source, writer.shards)
     index.save(folder)
@@ -176,7 +194,7 @@ def prepare(inputs: list[Input], folder: Path, settings: Settings, bar: tqdm) ->
         if source.invalid_utf8_documents or source.bad_records:
             bar.write(
                 f"{item.path.name}: {source.invalid_utf8_documents} documents with invalid UTF-8 repaired, "
-                f"{source.bad_records} records without text left out",
+                f"{source.bad_records} records without {'a reply' if item.chat else 'text'} left out",
                 file=sys.stderr,
             )
     return index, skipped
@@ -188,7 +206,7 @@ def _finished(index: ShardIndex, item: Input) -> Source | None:
     for source in index.sources:
         if source.name == item.name:
             same = source.input_bytes == stat.st_size and source.input_mtime_ns == stat.st_mtime_ns
-            return source if same else None
+            return source if same and source.chat == item.chat else None
     return None
 
 
@@ -215,13 +233,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--join-prompts", action="store_true", help="a JSON record of `prompt` and `response` without `text` becomes a document too"
     )
+    parser.add_argument(
+        "--chat", action="store_true", help="JSON records of `messages`, or of `prompt` and `response`, become chats (chat.py)"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
     """Prepares every input. Exit status 1 only when nothing usable came out."""
     settings = Settings(args.shard_bytes, args.max_bytes_per_source, args.join_prompts)
     try:
-        inputs = find_inputs(args.input)
+        inputs = find_inputs(args.input, chat=args.chat)
         args.output.mkdir(parents=True, exist_ok=True)
         total = sum(item.path.stat().st_size for item in inputs)
         with tqdm(total=total, unit="B", unit_scale=True, disable=None) as bar:

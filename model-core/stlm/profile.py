@@ -38,17 +38,17 @@ def profile(trainer: Trainer, folder: Path) -> None:
     """Runs a few steps of `trainer` and writes trace.json (chrome://tracing) and profile.svg into `folder`; prints the table."""
     cuda = trainer.args.device == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
-    with closing(trainer.loader.batches()) as ahead:
+    with closing(trainer.batches()) as batches:
         for _ in range(WARMUP_STEPS):
-            trainer.read(trainer.train_step(next(ahead)[0]))
+            trainer.read(trainer.train_step(next(batches)[0]))
         flops, start = trainer.flops, time.perf_counter()
         for _ in range(PROFILED_STEPS):
-            trainer.read(trainer.train_step(next(ahead)[0]))
+            trainer.read(trainer.train_step(next(batches)[0]))
         seconds = (time.perf_counter() - start) / PROFILED_STEPS
         flops = (trainer.flops - flops) / PROFILED_STEPS
         with torch.profiler.profile(activities=activities) as profiler:
             for _ in range(PROFILED_STEPS):
-                trainer.read(trainer.train_step(next(ahead)[0]))
+                trainer.read(trainer.train_step(next(batches)[0]))
     spent: defaultdict[str, float] = defaultdict(float)
     for event in profiler.key_averages():
         # On a GPU what counts is the kernels' own time; the host only waits for them.

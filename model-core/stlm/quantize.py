@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 import onnx
 
+from stlm.chat import chat_template
 from stlm.checkpoint import load_model
 from stlm.export import build
 from stlm.manifest import SCHEMA_VERSION, Graph, Manifest, Tensor, describe_file, save_manifest
@@ -42,9 +43,12 @@ def describe_graph(model: onnx.ModelProto) -> Graph:
 
 
 def describe_model(model: PatchLM, content: dict[str, Any]) -> Manifest:
-    """The manifest of a checkpoint, without files. A table shared by encoder and decoder counts twice as effective."""
+    """The manifest of a checkpoint, without files. A table shared by encoder and decoder counts twice as effective.
+
+    A checkpoint whose `chat` is true was trained on replies.
+    """
     config, parts = model.config, model.parameters_by_part()
-    return {
+    manifest: Manifest = {
         "schemaVersion": SCHEMA_VERSION,
         "id": config.name,
         "parameters": {
@@ -67,6 +71,9 @@ def describe_model(model: PatchLM, content: dict[str, Any]) -> Manifest:
             "sources": content["sources"],
         },
     }
+    if content.get("chat"):
+        manifest["chat"] = chat_template(model.rule)
+    return manifest
 
 
 def write_artifact(checkpoint_path: Path, folder: Path, precisions: list[Precision]) -> Manifest:

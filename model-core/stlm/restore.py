@@ -95,6 +95,7 @@ def main(args: argparse.Namespace) -> int:
             "seed": training["seed"],
             "commit": training["commit"],
             "sources": training["sources"],
+            "chat": "chat" in manifest,
         }
         args.output.parent.mkdir(parents=True, exist_ok=True)
         checkpoint.save(args.output, content)

@@ -33,7 +33,10 @@ class Shard:
 
 @dataclass(frozen=True)
 class Source:
-    """One input file as it went into the shards. `weight` multiplies its share of the training mix."""
+    """One input file as it went into the shards. `weight` multiplies its share of the training mix.
+
+    The documents of a `chat` source are turns, their specials stored as bytes that UTF-8 does not use (see chat.py).
+    """
 
     name: str
     file: str
@@ -45,6 +48,7 @@ class Source:
     documents: int
     invalid_utf8_documents: int
     bad_records: int
+    chat: bool = False
 
 
 @dataclass
@@ -83,6 +87,10 @@ class ShardIndex:
 
     def shards_of(self, source: str) -> list[Shard]:
         return [shard for shard in self.shards if shard.source == source]
+
+    def source(self, name: str) -> Source:
+        """Raises KeyError for a name that is no source."""
+        return {source.name: source for source in self.sources}[name]
 
     def remove(self, source: str) -> None:
         self.sources = [s for s in self.sources if s.name != source]

@@ -18,6 +18,7 @@ import torch
 
 from stlm import options
 from stlm.config import TrunkConfig
+from stlm.memory import keep_freed_memory
 from stlm.profile import profile
 from stlm.tiers import TIERS
 from stlm.token_model import CONTROLS
@@ -32,11 +33,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="change one field of `ModelConfig`, e.g. layers=3; repeatable"
     )
-    parser.add_argument("--data", type=Path, required=True, help="folder of prepared shards (python -m stlm prepare)")
+    parser.add_argument(
+        "--data", type=Path, action="append", required=True, metavar="FOLDER", help="prepared shards (python -m stlm prepare); repeatable"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint, metrics and loss plot; an existing run goes on")
     parser.add_argument("--init", type=Path, help="start from this checkpoint's weights (a grown model, an earlier stage)")
     parser.add_argument(
-        "--mix", action="append", default=[], metavar="SOURCE=FACTOR", help="multiply a source's share of the rows; 0 drops it; repeatable"
+        "--mix", action="append", default=[], metavar="SOURCE=FACTOR",
+        help="multiply a source's share of the rows; SOURCE may be a pattern (chat-*); 0 drops it; repeatable"
     )
     parser.add_argument("--tokenizer", type=Path, help="of a bpe-… control: the .json that `python -m stlm bpe` made")
     parser.add_argument("--heldout", type=Path, help="folder of prepared shards to validate on; none: no validation")
@@ -53,7 +57,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weight-decay", type=float, default=0.0, help="cautious decay of the matrices (default 0)")
     parser.add_argument("--warmup-steps", type=options.whole_number(0), default=40, help="steps over which rates rise from 0 (default 40)")
     parser.add_argument(
-        "--warmdown", type=options.fraction, default=0.6, help="fraction of the budget over which rates fall to 5 %% (default 0.6)"
+        "--warmdown", type=options.fraction, default=0.6, help="last part of the budget, in which rates fall (default 0.6)"
+    )
+    parser.add_argument(
+        "--final-rate", type=options.fraction, default=0.05, help="what they fall to; high where another stage follows (default 0.05)"
     )
     parser.add_argument(
         "--int4-fraction", type=options.fraction, default=0.15, help="last part of the budget, trained against int4 rounding (default 0.15)"
@@ -70,10 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--compile", action="store_true", help="torch.compile the step as one graph of fixed shapes")
     parser.add_argument(
-        "--loaders",
-        type=options.whole_number(1),
-        default=1,
-        help="processes that make batches; 1: a thread, enough for 10 MB/s (default 1)",
+        "--loaders", type=options.whole_number(1), default=1, help="processes that make batches (default 1: a thread, enough for 10 MB/s)"
     )
     parser.add_argument(
         "--masked", action="store_true", help="fine-tune: of chat sources (prepare --chat) only what the assistant says is learnt"
@@ -111,6 +115,8 @@ def configure(tier: str, changes: dict[str, str]) -> TrunkConfig:
 
 
 def main(args: argparse.Namespace) -> int:
+    if args.device == "cpu":
+        keep_freed_memory()
     try:
         trainer = Trainer(args, configure(args.tier, options.pairs(args.set, "--set")), options.mix(args.mix))
         if args.profile:

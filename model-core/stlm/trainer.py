@@ -9,8 +9,10 @@ import math
 import subprocess
 import sys
 import time
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,12 +22,11 @@ from tqdm import tqdm
 from stlm import checkpoint
 from stlm.bpe import TokenRule
 from stlm.config import TrunkConfig
-from stlm.data import CONTEXT_ONLY
 from stlm.distributed import World
 from stlm.family import Family
-from stlm.loader import Loader, Recipe
+from stlm.loader import Loader, Recipe, ahead
 from stlm.model import LanguageModel, PatchLM
-from stlm.objective import Objective, cross_entropy
+from stlm.objective import Batch, Objective, cross_entropy, make_batch
 from stlm.optim import make_optimizers
 from stlm.plot import draw, read_metrics
 from stlm.throughput import peak_flops, step_flops
@@ -35,10 +36,10 @@ METRICS = "metrics.jsonl"
 PLOT = "loss.svg"
 
 
-def rate_scale(fraction: float, step: int, warmup_steps: int, warmdown: float) -> float:
-    """Factor on every learning rate: linear warm-up, flat, linear fall to 5 % over the last `warmdown` of the budget."""
+def rate_scale(fraction: float, step: int, warmup_steps: int, warmdown: float, final: float = 0.05) -> float:
+    """Factor on every learning rate: linear warm-up, flat, linear fall to `final` over the last `warmdown` of the budget."""
     fall = min(1.0, max(0.0, (1.0 - fraction) / warmdown)) if warmdown else 1.0
-    return min(1.0, (step + 1) / max(1, warmup_steps)) * (0.05 + 0.95 * fall)
+    return min(1.0, (step + 1) / max(1, warmup_steps)) * (final + (1 - final) * fall)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Trainer:
         torch.manual_seed(args.seed)
         self.bf16 = args.precision == "bf16"
         self.model: LanguageModel = family.model().to(args.device)
-        recipe = Recipe(args.data, self.rule, args.row_patches, mix, args.masked, family.stream)
+        recipe = Recipe(tuple(args.data), self.rule, args.row_patches, mix, args.masked, family.stream)
         self.loader = Loader(recipe, args.seed, args.batch_rows, args.loaders)
         self.data_state = self.loader.state
         self.optimizers = make_optimizers(self.model, args.matrix_lr, args.table_lr, args.head_lr, args.weight_decay)
@@ -92,7 +93,7 @@ class Trainer:
         self.peak = peak_flops(args.device, torch.bfloat16 if self.bf16 else torch.float32)
         self.validation = None
         if args.heldout:
-            held = family.stream(args.heldout, self.rule, args.row_patches, 1, {})
+            held = family.stream([args.heldout], self.rule, args.row_patches, 1, {})
             self.validation = torch.from_numpy(held.rows(64).astype(np.int64)).to(args.device)
 
     @property
@@ -186,32 +187,38 @@ class Trainer:
     def last_good(self) -> str:
         return f"; {self.path} holds the last good state" if self.path.exists() else "; no checkpoint was written yet"
 
-    def train_step(self, rows: np.ndarray) -> Loss:
-        """One update on a whole batch, uint16 [batch, S + 1, cap]."""
-        scale = rate_scale(self.fraction, self.step, self.args.warmup_steps, self.args.warmdown)
+    def batches(self) -> Generator[tuple[Batch, dict[str, Any]], None, None]:
+        """This process's share of one batch after another, made ahead, each with the data position after it."""
+
+        def prepared() -> Generator[tuple[Batch, dict[str, Any]], None, None]:
+            with closing(self.loader.batches()) as loaded:
+                for rows, state in loaded:
+                    share = self.world.share(rows)
+                    yield make_batch(share, self.rule, self.args.device, fixed=self.args.compile), state
+
+        return ahead(prepared())
+
+    def train_step(self, batch: Batch) -> Loss:
+        """One update on a whole batch, of which this process has its share."""
+        scale = rate_scale(self.fraction, self.step, self.args.warmup_steps, self.args.warmdown, self.args.final_rate)
         for optimizer, rates in zip(self.optimizers, self.base_rates, strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * scale
         self.model.set_int4(self.fraction >= 1 - self.args.int4_fraction)
-        share = self.world.share(rows)
-        objective, plain, ids = self.objective(share, self.args.device)
-        count = self.world.total(ids)
+        objective, plain = self.objective(batch)
+        count = self.world.total(batch.ids)
         (objective / max(1, count)).backward()
         self.world.sum_gradients(self.model)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self.step += 1
-        seen = self.world.total(ids + self.bytes_beyond_ids(share))
+        seen = self.world.total(batch.bytes)
         self.bytes_seen += seen
-        self.patches_seen += len(rows) * self.args.row_patches
-        self.flops += step_flops(self.model, len(rows) * self.args.row_patches, count, self.args.row_patches)
+        patches = self.args.batch_rows * self.args.row_patches
+        self.patches_seen += patches
+        self.flops += step_flops(self.model, patches, count, self.args.row_patches)
         return Loss(self.step, self.world.sum(plain), seen)
-
-    def bytes_beyond_ids(self, rows: np.ndarray) -> int:
-        """How many bytes more than one the learnt ids of a batch stand for: none where ids are bytes."""
-        learnt = rows[:, 1:][rows[:, 1:] < CONTEXT_ONLY]
-        return int((self.rule.byte_lengths[learnt] - 1).clip(min=0).sum())
 
     def read(self, loss: Loss) -> float:
         """Bits per byte, a special counting as one. Raises FloatingPointError when it is no number."""
@@ -239,11 +246,11 @@ class Trainer:
         bar = tqdm(total=100, initial=self.percent(), disable=True if self.world.rank else None,
                    bar_format="{l_bar}{bar}| {postfix}")  # fmt: skip
         stopped = False
-        with closing(self.loader.batches()) as ahead:
-            for rows, state in ahead:
+        with closing(self.batches()) as batches:
+            for batch, state in batches:
                 if self.fraction >= 1 or stopped:
                     break
-                loss = self.train_step(rows)
+                loss = self.train_step(batch)
                 self.data_state = state
                 bits = self.read(loss)
                 self.seconds = self.world.agree(before + time.monotonic() - self.started)

@@ -11,8 +11,10 @@ import pytest
 from tiny_artifact import random_model, write_artifact
 
 from stlm import card
+from stlm.chat import chat_template
 from stlm.generate import Generator
 from stlm.manifest import load_manifest, save_manifest
+from stlm.patch import PatchRule
 from stlm.runtime import Runtime
 
 EVALUATION = {
@@ -68,6 +70,25 @@ def test_card_says_when_the_baselines_read_more(folder: Path, monkeypatch: pytes
     assert "the baselines are of the whole domain" in (folder / "README.md").read_text()
 
 
+def test_card_tells_what_the_tasks_found(folder: Path) -> None:
+    assert run(folder) == 0
+    assert "What it can do" not in (folder / "README.md").read_text()
+    manifest = load_manifest(folder)
+    manifest["evaluation"]["tasks"] = [
+        {"task": "blimp", "metric": "accuracy", "value": 0.56, "low": 0.556, "high": 0.564, "items": 67000, "chance": 0.5},
+        {"task": "piqa", "metric": "accuracy_norm", "value": 0.51, "low": 0.49, "high": 0.53, "items": 1838, "chance": 0.5},
+        {"task": "arithmetic, a + b", "metric": "exact_match", "value": 0.0, "low": 0.0, "high": 0.01, "items": 400},
+        {"task": "qmsum", "metric": "bits_per_byte", "value": 1.5, "low": 1.4, "high": 1.6, "items": 281},
+    ]
+    save_manifest(folder, manifest)
+    assert run(folder) == 0
+    text = (folder / "README.md").read_text()
+    assert "| BLiMP | accuracy ↑ | **0.560** (0.556–0.564) | 0.500 | 67,000 |" in text
+    assert "| PIQA | accuracy norm ↑ | *0.510* (0.490–0.530) | 0.500 | 1,838 |" in text
+    assert "| arithmetic, a + b | exact match ↑ | **0.000** (0.000–0.010) |  | 400 |" in text
+    assert "| QMSum | bits per byte ↓ |" in text
+
+
 def test_no_card_before_an_evaluation(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     manifest = load_manifest(folder)
     del manifest["evaluation"]
@@ -80,3 +101,12 @@ def test_no_card_before_an_evaluation(folder: Path, capsys: pytest.CaptureFixtur
 def test_fence_is_longer_than_any_in_the_sample() -> None:
     assert card.fenced("plain").startswith("```text\n")
     assert card.fenced("a ````b").startswith("`````text\n")
+
+
+def test_card_says_whether_the_model_was_tuned_to_chat(folder: Path) -> None:
+    manifest = load_manifest(folder)
+    assert "not tuned to follow instructions or to chat" in card.introduction(manifest)
+    assert "--chat" not in card.usage(manifest)
+    manifest["chat"] = chat_template(PatchRule.load())
+    assert "It was tuned to chat" in card.introduction(manifest)
+    assert "stlm-tiny --chat" in card.usage(manifest)

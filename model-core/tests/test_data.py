@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from stlm.data import LANES, RowStream, Source, batches
+from stlm.data import LANES, RowStream, Source
 from stlm.patch import PatchRule, document_ids
 from stlm.shards import Shard, ShardIndex, ShardWriter
 from stlm.shards import Source as SourceRecord
@@ -64,36 +63,36 @@ def test_rows_of_a_source_hold_each_document_once_and_in_order(tmp_path: Path) -
 
 def test_the_order_is_a_function_of_the_seed(tmp_path: Path) -> None:
     write_corpus(tmp_path, {"a": documents(30), "b": documents(30, 1)})
-    first, again, other = (RowStream(tmp_path, RULE, 8, seed, {}).rows(20) for seed in (1, 1, 2))
+    first, again, other = (RowStream([tmp_path], RULE, 8, seed, {}).rows(20) for seed in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
 def test_a_restored_stream_goes_on_with_the_next_row(tmp_path: Path) -> None:
     write_corpus(tmp_path, {"a": documents(30), "b": documents(30, 1)})
-    stream = RowStream(tmp_path, RULE, 8, 0, {})
+    stream = RowStream([tmp_path], RULE, 8, 0, {})
     stream.rows(37)
     state = json.loads(json.dumps(stream.state()))
     expected = stream.rows(25)
-    restored = RowStream(tmp_path, RULE, 8, 0, {})
+    restored = RowStream([tmp_path], RULE, 8, 0, {})
     restored.restore(state)
     assert np.array_equal(restored.rows(25), expected)
 
 
 def test_the_mix_decides_the_shares(tmp_path: Path) -> None:
     write_corpus(tmp_path, {"a": [b"aaaa " * 200] * 20, "b": [b"bbbb " * 200] * 20})
-    rows = RowStream(tmp_path, RULE, 8, 0, {"a": 3.0}).rows(400)
+    rows = RowStream([tmp_path], RULE, 8, 0, {"a": 3.0}).rows(400)
     share = (rows[:, 4, 0] == ord("a")).mean()
     assert 0.68 < share < 0.82
-    assert not (RowStream(tmp_path, RULE, 8, 0, {"a": 0}).rows(50) == ord("a")).any()
+    assert not (RowStream([tmp_path], RULE, 8, 0, {"a": 0}).rows(50) == ord("a")).any()
 
 
 def test_an_unknown_source_or_an_empty_mix_is_named(tmp_path: Path) -> None:
     write_corpus(tmp_path, {"a": documents(3)})
     with pytest.raises(ValueError, match=r"mix names no source .*: tea"):
-        RowStream(tmp_path, RULE, 8, 0, {"tea": 2.0})
+        RowStream([tmp_path], RULE, 8, 0, {"tea": 2.0})
     with pytest.raises(ValueError, match="no documents to train on"):
-        RowStream(tmp_path, RULE, 8, 0, {"a": 0})
+        RowStream([tmp_path], RULE, 8, 0, {"a": 0})
 
 
 def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
@@ -101,14 +100,22 @@ def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
     shard = next(tmp_path.glob("a-0000.bin"))
     shard.write_bytes(shard.read_bytes()[:-1])
     with pytest.raises(ValueError, match=r"a-0000\.bin"):
-        RowStream(tmp_path, RULE, 8, 0, {})
+        RowStream([tmp_path], RULE, 8, 0, {})
 
 
-def test_closed_batches_leave_no_thread_behind(tmp_path: Path) -> None:
-    write_corpus(tmp_path, {"a": documents(30)})
-    before = threading.active_count()
-    ahead = batches(RowStream(tmp_path, RULE, 8, 0, {}), 2)
-    next(ahead)
-    assert threading.active_count() == before + 1
-    ahead.close()
-    assert threading.active_count() == before
+def test_patterns_of_a_mix_multiply(tmp_path: Path) -> None:
+    write_corpus(tmp_path, {name: documents(20) for name in ("chat-a", "chat-b", "book")})
+    stream = RowStream([tmp_path], RULE, 8, 0, {"*": 2.0, "chat-*": 1.5, "chat-b": 0.5})
+    shares = {source.name: share for source, share in zip(stream.sources, stream.probability, strict=True)}
+    assert shares["chat-a"] / shares["book"] == pytest.approx(1.5)
+    assert shares["chat-b"] / shares["book"] == pytest.approx(0.75)
+
+
+def test_two_folders_make_one_stream_and_may_not_share_a_name(tmp_path: Path) -> None:
+    for name, sources in (("one", ["a"]), ("two", ["b"]), ("three", ["a"])):
+        (tmp_path / name).mkdir()
+        write_corpus(tmp_path / name, {source: documents(20) for source in sources})
+    stream = RowStream([tmp_path / "one", tmp_path / "two"], RULE, 8, 0, {})
+    assert [source["name"] for source in stream.licences()] == ["a", "b"]
+    with pytest.raises(ValueError, match=r"one and .*three both have a source 'a'"):
+        RowStream([tmp_path / "one", tmp_path / "three"], RULE, 8, 0, {})

@@ -13,7 +13,9 @@ import torch
 from tiny_artifact import CONTEXT, random_model, write_artifact
 
 from stlm import evaluate, prepare
-from stlm.manifest import describe_file, load_manifest, save_manifest
+from stlm.evaluation import documents, windows
+from stlm.evaluation.scoring import Scorer
+from stlm.manifest import DomainBits, describe_file, load_manifest, save_manifest
 from stlm.model import PatchLM
 from stlm.patch import PatchRule, document_ids
 from stlm.shards import ShardIndex
@@ -49,12 +51,12 @@ def folders(tmp_path_factory: pytest.TempPathFactory, model: PatchLM) -> tuple[P
 def run(artifact: Path, heldout: Path, *more: str | Path) -> int:
     parser = argparse.ArgumentParser()
     evaluate.add_arguments(parser)
-    options = [str(artifact), "--heldout", str(heldout), "--bytes-per-domain", "0", *map(str, more)]
+    options = [str(artifact), "--heldout", str(heldout), "--tasks", "heldout", "--bytes-per-domain", "0", *map(str, more)]
     return evaluate.main(parser.parse_args(options))
 
 
 def torch_bits(model: PatchLM, text: str) -> float:
-    """The protocol of evaluate.py written out: one window at a time, through PyTorch."""
+    """The protocol of windows.py written out: one window at a time, through PyTorch."""
     rows = RULE.rows(document_ids(text.strip("\n").encode(), RULE)).astype(np.int64)
     bits, scored, start = 0.0, 0, 0
     while scored < len(rows) - 1:
@@ -97,43 +99,43 @@ def test_windows_predict_every_patch_once_with_half_a_context(patches: int) -> N
     rows = np.arange(patches * 3, dtype=np.uint16).reshape(patches, 3)
     no_patch = np.full(3, PAD, np.uint16)
     predicted = []
-    for window in evaluate.windows_of(rows, 16, no_patch):
+    for window in windows.slide(rows, np.ones(rows.shape, bool), 16, no_patch):
         assert len(window.rows) - 1 <= 16
         first = int(window.rows[0, 0]) // 3
-        predicted += range(first + 1 + window.skip, first + len(window.rows))
-        assert first == 0 or window.skip >= 8
+        scored = np.flatnonzero(window.scored.any(axis=1))
+        predicted += (first + scored).tolist()
+        assert first == 0 or scored[0] > 8
         np.testing.assert_array_equal(window.before, rows[first - 1] if first else no_patch)
     assert predicted == list(range(1, patches))
 
 
-def test_batches_hold_every_window_and_stay_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluate, "_RUN_PATCHES", 20)
+def test_batches_hold_every_window_and_stay_small() -> None:
     lengths = [3, 17, 5, 5, 12, 2, 9]
-    windows = [evaluate.Window(np.zeros((n, 12), np.uint16), np.zeros(12, np.uint16), 0) for n in lengths]
-    batches = list(evaluate.batches_of(windows))
-    assert sorted(len(w.rows) for batch in batches for w in batch) == sorted(lengths)
-    assert all(len(batch) == 1 or len(batch) * (len(batch[0].rows) - 1) <= 20 for batch in batches)
+    found = [windows.Window(np.zeros((n, 12), np.uint16), np.zeros(12, np.uint16), np.zeros((n, 12), bool)) for n in lengths]
+    batches = list(windows.batches_of(found, 20))
+    assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
+    assert all(len(batch) == 1 or len(batch) * (lengths[batch[0]] - 1) <= 20 for batch in batches)
 
 
 def test_limit_spreads_over_documents() -> None:
     long, short = np.zeros(100_000, np.uint8), np.zeros(100, np.uint8)
-    assert [len(d) for d in evaluate.excerpt([long] * 4, 65536)] == [16384] * 4
-    assert [len(d) for d in evaluate.excerpt([long] * 30, 20_000)] == [8192, 8192, 3616]
-    assert [len(d) for d in evaluate.excerpt([short, long], 65536)] == [100, 32768]
-    assert [len(d) for d in evaluate.excerpt([short, long], 0)] == [100, 100_000]
+    assert [len(d) for d in documents.excerpt([long] * 4, 65536)] == [16384] * 4
+    assert [len(d) for d in documents.excerpt([long] * 30, 20_000)] == [8192, 8192, 3616]
+    assert [len(d) for d in documents.excerpt([short, long], 65536)] == [100, 32768]
+    assert [len(d) for d in documents.excerpt([short, long], 0)] == [100, 100_000]
 
 
 def test_finished_domains_are_not_measured_again(folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     measured = []
-    original = evaluate.evaluate_domain
+    original = documents.evaluate_domain
 
-    def failing(scorer: evaluate.Scorer, documents: list[np.ndarray], name: str) -> evaluate.DomainBits:
+    def failing(scorer: Scorer, texts: list[np.ndarray], name: str) -> DomainBits:
         measured.append(name)
         if measured == ["letters", "notes"]:
             raise KeyboardInterrupt
-        return original(scorer, documents, name)
+        return original(scorer, texts, name)
 
-    monkeypatch.setattr(evaluate, "evaluate_domain", failing)
+    monkeypatch.setattr(documents, "evaluate_domain", failing)
     with pytest.raises(KeyboardInterrupt):
         run(*folders, "--json", tmp_path / "report.json")
     assert run(*folders, "--json", tmp_path / "report.json") == 0

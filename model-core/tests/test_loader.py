@@ -6,8 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 from test_data import documents, write_corpus
 
-from stlm.loader import Loader, Recipe
+from stlm.loader import Loader, Recipe, ahead
 from stlm.patch import PatchRule
 
 ROOT = Path(__file__).parent.parent
@@ -26,7 +27,7 @@ ROOT = Path(__file__).parent.parent
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     folder = tmp_path_factory.mktemp("data")
     write_corpus(folder, {"a": documents(60), "b": documents(60, 1)})
-    return Recipe(folder, PatchRule.load(), 16, {})
+    return Recipe((folder,), PatchRule.load(), 16, {})
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +60,32 @@ def test_another_number_of_loaders_cannot_go_on(first: list[tuple[np.ndarray, di
 
 def test_what_a_process_cannot_read_is_told(tmp_path: Path) -> None:
     write_corpus(tmp_path, {"a": documents(20)})
-    loader = Loader(Recipe(tmp_path, PatchRule.load(), 16, {}), 3, 4, 2)
+    loader = Loader(Recipe((tmp_path,), PatchRule.load(), 16, {}), 3, 4, 2)
     (tmp_path / "a-0000.bin").write_bytes(b"")
     with closing(loader.batches()) as batches, pytest.raises(ValueError, match=r"a-0000\.bin|mmap an empty file"):
         next(batches)
+
+
+def test_what_is_made_ahead_is_the_same_and_leaves_no_thread_behind() -> None:
+    closed = []
+
+    def numbers() -> Generator[int, None, None]:
+        try:
+            yield from range(10)
+            raise ValueError("no eleventh")
+        finally:
+            closed.append(True)
+
+    before = threading.active_count()
+    made = ahead(numbers())
+    assert list(islice(made, 3)) == [0, 1, 2]
+    assert threading.active_count() == before + 1
+    made.close()
+    assert threading.active_count() == before and closed == [True]
+    made = ahead(numbers())
+    assert list(islice(made, 10)) == list(range(10))
+    with pytest.raises(ValueError, match="no eleventh"):
+        next(made)
 
 
 def alive(pid: int) -> bool:
@@ -78,12 +101,12 @@ def test_kill_9_of_the_trainer_leaves_no_loader_behind(recipe: Recipe) -> None:
         "from stlm.loader import Loader, Recipe\n"
         "from stlm.patch import PatchRule\n"
         "if __name__ == '__main__':\n"
-        "    batches = Loader(Recipe(pathlib.Path(sys.argv[1]), PatchRule.load(), 16, {}), 0, 4, 2).batches()\n"
+        "    batches = Loader(Recipe((pathlib.Path(sys.argv[1]),), PatchRule.load(), 16, {}), 0, 4, 2).batches()\n"
         "    next(batches)\n"
         "    print(*(child.pid for child in multiprocessing.active_children()), flush=True)\n"
         "    time.sleep(60)\n"
     )
-    command = [sys.executable, "-c", script, str(recipe.folder)]
+    command = [sys.executable, "-c", script, str(recipe.folders[0])]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert process.stdout is not None
     children = [int(pid) for pid in process.stdout.readline().split()]

@@ -25,7 +25,7 @@ def rows() -> np.ndarray:
 def test_a_batch_of_fixed_shape_has_the_same_loss(rows: np.ndarray) -> None:
     model = trained_looking()
     objective = Objective(model, bf16=False, compiled=False)
-    free, fixed = (make_batch(rows, PAD, "cpu", fixed=flag) for flag in (False, True))
+    free, fixed = (make_batch(rows, RULE, "cpu", fixed=flag) for flag in (False, True))
     assert len(fixed.at) > len(free.at) == free.ids == fixed.ids
     losses = [objective.sums(b.rows, b.at, b.target, b.weight)[0].item() for b in (free, fixed)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
@@ -34,14 +34,14 @@ def test_a_batch_of_fixed_shape_has_the_same_loss(rows: np.ndarray) -> None:
 def test_only_ids_without_a_flag_are_scored_but_all_are_read(rows: np.ndarray) -> None:
     flagged = rows.copy()
     flagged[:, :6][flagged[:, :6] != PAD] |= CONTEXT_ONLY
-    batch, whole = make_batch(flagged, PAD, "cpu", fixed=False), make_batch(rows, PAD, "cpu", fixed=False)
+    batch, whole = make_batch(flagged, RULE, "cpu", fixed=False), make_batch(rows, RULE, "cpu", fixed=False)
     assert torch.equal(batch.rows, whole.rows)
     assert batch.ids == int((rows[:, 6:] != PAD).sum()) < whole.ids
 
 
 def test_what_does_not_fit_the_fixed_shape_is_left_unscored() -> None:
     full = np.full((1, 3, RULE.cap), ord("a"), np.uint16)
-    batch = make_batch(full, PAD, "cpu", fixed=True)
+    batch = make_batch(full, RULE, "cpu", fixed=True)
     assert batch.ids == len(batch.at) == 12 < 2 * RULE.cap
 
 
@@ -51,14 +51,13 @@ def test_a_student_comes_nearer_to_its_teacher(rows: np.ndarray) -> None:
     student = PatchLM(SMALL, RULE)
     objective = Objective(student, bf16=False, compiled=False, teacher=teacher, share=1.0)
     optimizer = torch.optim.Adam(student.parameters(), lr=3e-3)
-    losses = []
+    batch, losses = make_batch(rows, RULE, "cpu", fixed=False), []
     for _ in range(30):
-        loss, _, ids = objective(rows, "cpu")
-        (loss / ids).backward()
+        loss = objective(batch)[0] / batch.ids
+        loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        losses.append(loss.item() / ids)
-    batch = make_batch(rows, PAD, "cpu", fixed=False)
+        losses.append(loss.item())
     floor = torch.distributions.Categorical(logits=teacher.logits_at(batch.rows, batch.at)).entropy().mean().item()
     assert floor - 1e-3 < losses[-1] < losses[0] - 0.3 * (losses[0] - floor)
     assert all(parameter.grad is None for parameter in teacher.parameters())

@@ -217,10 +217,10 @@ def test_later_mention_sets_the_weight_and_names_stay_apart(tmp_path: Path) -> N
         (tmp_path / folder).mkdir()
         write_text(tmp_path / folder / "chat.txt", folder)
     write_text(tmp_path / "x" / "only.txt", "only")
-    inputs = prepare.find_inputs([f"{tmp_path}/x", f"{tmp_path}/y=0.5", f"{tmp_path}/x/only.txt=3"])
+    inputs = prepare.find_inputs([f"{tmp_path}/x", f"{tmp_path}/y=0.5", f"{tmp_path}/x/only.txt=3"], chat=False)
     assert {item.name: item.weight for item in inputs} == {"x.chat": 1.0, "only": 3.0, "y.chat": 0.5}
     with pytest.raises(ValueError, match="positive number"):
-        prepare.find_inputs([f"{tmp_path}/x=-1"])
+        prepare.find_inputs([f"{tmp_path}/x=-1"], chat=False)
 
 
 def test_licence_comes_from_the_manifest_above(tmp_path: Path) -> None:

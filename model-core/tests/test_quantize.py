@@ -9,10 +9,10 @@ import pytest
 from test_data import documents, write_corpus
 
 from stlm import quantize, train, trainer
-from stlm.evaluate import evaluate, mean_of
+from stlm.evaluation.documents import evaluate_domains, mean_of
+from stlm.evaluation.scoring import open_scorer
 from stlm.manifest import load_manifest
 from stlm.quantize_weights import Precision
-from stlm.runtime import Runtime
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def artifact(trained: Path) -> Path:
 
 
 def bits_per_byte(artifact: Path, precision: Precision, trained: Path) -> float:
-    return mean_of(evaluate(Runtime(artifact, precision, 1), trained / "heldout", 8192, None))
+    return mean_of(evaluate_domains(open_scorer(artifact, precision), trained / "heldout", 8192))
 
 
 @pytest.mark.parametrize(("precision", "distance"), [("uint8", 0.01), ("int4", 0.02)])

@@ -66,9 +66,9 @@ def test_a_resumed_run_equals_an_unbroken_one_to_the_bit(corpus: Path, tmp_path:
     assert run(corpus, whole, "--max-steps", "12") == 0
     args = parse(arguments(corpus, broken, "--max-steps", "12"))
     started = trainer.Trainer(args, TIERS["stlm-tiny"], {})
-    with closing(started.loader.batches()) as ahead:
-        for rows, state in ahead:
-            started.train_step(rows)
+    with closing(started.batches()) as batches:
+        for batch, state in batches:
+            started.train_step(batch)
             started.data_state = state
             if started.step == 5:
                 break

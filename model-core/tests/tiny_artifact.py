@@ -30,10 +30,10 @@ def random_model() -> PatchLM:
     return model.eval()
 
 
-def write_artifact(folder: Path, model: PatchLM) -> Manifest:
-    """The model as an fp32 artifact."""
+def write_artifact(folder: Path, model: PatchLM, *, chat: bool = False) -> Manifest:
+    """The model as an fp32 artifact; `chat` says that it was tuned to chat."""
     sources = [{"name": "classics", "licence": "public domain"}]
-    content = {"bytes_per_patch": 5.4, "bytes_seen": 1_000_000, "commit": "unknown", "seed": 7, "sources": sources}
+    content = {"bytes_per_patch": 5.4, "bytes_seen": 1_000_000, "commit": "unknown", "seed": 7, "sources": sources, "chat": chat}
     manifest = describe_model(model, content)
     graph = build(model, "fp32")
     path = folder / "stlm-tiny.fp32.onnx"

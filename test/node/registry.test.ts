@@ -43,6 +43,16 @@ describe('a folder of artifacts', () => {
     expect(registry.quarantine.size).toBe(0);
   });
 
+  test('gives the template of a tier that was tuned to chat, and quarantines one whose template is none', async () => {
+    const chat = { roles: { system: 263, user: 264, assistant: 265 }, endOfTurn: 266 };
+    await writeArtifact(folder, 'stlm-10m', model);
+    await writeArtifact(folder, 'stlm-50m', model, (manifest) => ({ ...manifest, chat }));
+    await writeArtifact(folder, 'stlm-100m', model, (manifest) => ({ ...manifest, chat: { ...chat, endOfTurn: 10 } }));
+    const registry = await openFolder();
+    expect(registry.manifests.map(({ id, chat: template }) => [id, template])).toEqual([['stlm-10m', undefined], ['stlm-50m', chat]]);
+    expect(registry.quarantine.get('stlm-100m')).toMatch(/chat\.endOfTurn/);
+  });
+
   test.each([
     ['a file name that is a path', { name: '../../etc/passwd.onnx' }, /files\.0\.name: .*bare name/],
     ['an absolute file name', { name: '/tmp/model.onnx' }, /files\.0\.name: .*bare name/],

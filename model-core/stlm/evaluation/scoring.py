@@ -1,0 +1,103 @@
+"""What a model must offer to be evaluated, and the one place that opens one: `open_scorer`.
+
+Patch models (an exported artifact, a checkpoint) share `WindowScorer`; a model of another kind implements `Scorer` itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from stlm.evaluation.windows import Window, batches_of, document_windows, pair_windows
+from stlm.generate import Sampling
+from stlm.patch import PatchRule
+
+Pair = tuple[bytes, bytes]
+"""What stands before, and the continuation that is scored."""
+
+
+class Scorer(Protocol):
+    """Text in and out is bytes; a model adds its own start-of-text id and forgets what does not fit its context."""
+
+    name: str
+    """What reports call the model."""
+    sha256: str
+    """Of the model file: results of another file are not taken over."""
+
+    def log_probabilities(self, pairs: Sequence[Pair]) -> list[float]:
+        """log p(continuation | context) of each pair, in nats; ends of text are not scored. Raises ValueError for an empty one."""
+        ...
+
+    def document_bits(self, documents: Sequence[bytes], progress: Callable[[int], object] | None = None) -> list[float]:
+        """Bits of each document's raw bytes; `progress` is told of bytes as they are done."""
+        ...
+
+    def continuations(self, prompts: Sequence[bytes], max_bytes: int, stops: Sequence[bytes], sampling: Sampling) -> list[bytes]:
+        """Text after each prompt, up to the first of `stops`, the end of text or `max_bytes`; prompt i has seed `sampling.seed` + i."""
+        ...
+
+
+class WindowScorer(ABC):
+    """The scoring half of `Scorer` for models that read windows of patches; a subclass runs a batch of them."""
+
+    name: str
+    sha256: str
+    rule: PatchRule
+    context: int
+    run_patches = 1024
+    """Padded patches in one run."""
+
+    @abstractmethod
+    def nats(self, batch: list[Window]) -> np.ndarray:
+        """float64 [batch]: log-probability of each window's scored ids."""
+
+    def log_probabilities(self, pairs: Sequence[Pair]) -> list[float]:
+        windows = pair_windows(pairs, self.rule, self.context)
+        return self._totals(windows).tolist()
+
+    def document_bits(self, documents: Sequence[bytes], progress: Callable[[int], object] | None = None) -> list[float]:
+        windows = [document_windows(document, self.rule, self.context) for document in documents]
+        return (-self._totals(windows, progress) / math.log(2)).tolist()
+
+    def _totals(self, grouped: list[list[Window]], progress: Callable[[int], object] | None = None) -> np.ndarray:
+        """Sum over each group's windows, in nats."""
+        windows = [window for group in grouped for window in group]
+        owner = np.repeat(np.arange(len(grouped)), [len(group) for group in grouped])
+        totals = np.zeros(len(grouped))
+        for batch in batches_of(windows, self.run_patches):
+            np.add.at(totals, owner[batch], self.nats([windows[i] for i in batch]))
+            if progress:
+                progress(sum(int(windows[i].scored.sum()) for i in batch))
+        return totals
+
+
+def cut_at_stop(text: bytes, stops: Sequence[bytes]) -> bytes:
+    """The text before the first of `stops` to appear."""
+    return text[: min([at for stop in stops if (at := text.find(stop)) >= 0], default=len(text))]
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_scorer(path: Path, precision: str | None = None, threads: int = 1) -> Scorer:
+    """The model at `path`: a checkpoint where it ends in `.pt`, else an artifact folder. A new kind of model is added here.
+
+    Raises OSError or ValueError when there is none, or a damaged one.
+    """
+    if path.suffix == ".pt":
+        # Imported when asked for: PyTorch takes seconds to load.
+        from stlm.evaluation.checkpoint_scorer import CheckpointScorer
+
+        return CheckpointScorer(path, threads)
+    from stlm.evaluation.artifact_scorer import ArtifactScorer
+    from stlm.runtime import Runtime
+
+    return ArtifactScorer(Runtime(path, precision, threads))
