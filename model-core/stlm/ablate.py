@@ -15,7 +15,7 @@ from pathlib import Path
 
 from stlm import bpe, options
 from stlm.ablation import report, scaling
-from stlm.ablation.run import run_all, runs_of
+from stlm.ablation.run import Call, in_a_process, run_all, runs_of
 from stlm.ablation.spec import Spec
 from stlm.ablation.speed import Speed, measure
 from stlm.shards import ShardIndex, iterate_documents
@@ -74,13 +74,13 @@ def speeds_of(spec: Spec, out: Path, *, measured: bool) -> dict[str, Speed | str
     return known
 
 
-def main(args: argparse.Namespace) -> int:
+def main(args: argparse.Namespace, call: Call = in_a_process) -> int:
     try:
         spec = specify(args)
         failures: dict[str, str] = {}
         if not args.report_only:
             ensure_tokenizer(spec)
-            failures = run_all(spec, args.out)
+            failures = run_all(spec, args.out, call)
         rows = report.rows_of(spec, args.out, speeds_of(spec, args.out, measured=not args.report_only))
         if not rows:
             print("stlm ablate: no arm has a result", file=sys.stderr)

@@ -180,7 +180,7 @@ class LanguageModel(ABC, nn.Module):
 
     config: Any  # a TrunkConfig; subclasses say which
     rule: Any  # how the model cuts text into rows: a PatchRule, or the control's
-    head: Linear | None
+    head: Any  # the output matrix of its own, or None
     cos: Tensor
     sin: Tensor
 
@@ -241,6 +241,7 @@ class PatchLM(LanguageModel):
 
     config: ModelConfig
     rule: PatchRule
+    head: Linear
     place_offset: Tensor
     words_key: Tensor
     pairs_key: Tensor

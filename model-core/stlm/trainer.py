@@ -115,7 +115,7 @@ class Trainer:
         """The teacher of a distillation: any size, but it must cut text as the student does."""
         teacher, _ = checkpoint.load_model(path)
         if teacher.rule.rule_hash != self.rule.rule_hash:
-            raise ValueError(f"--teacher {path}: cuts text into other patches (cap {teacher.config.cap}, ours {self.config.cap})")
+            raise ValueError(f"--teacher {path}: cuts text into other patches (cap {teacher.config.cap}, ours {self.rule.cap})")
         if self.args.row_patches > teacher.config.context:
             raise ValueError(f"--teacher {path}: its context is {teacher.config.context} patches, --row-patches is {self.args.row_patches}")
         return teacher.to(self.args.device).requires_grad_(False)

@@ -54,14 +54,14 @@ def blimp(scorer: TorchScorer, path: Path, pairs: int) -> dict[str, int]:
     return {"right": int((scores[:, 0] > scores[:, 1]).sum()), "pairs": len(chosen)}
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m stlm.ablation.judge", description=__doc__)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--heldout", type=Path, required=True)
     parser.add_argument("--bytes-per-domain", type=options.whole_number(1), required=True)
     parser.add_argument("--blimp", type=Path, help="blimp.jsonl.xz; none: not judged by it")
     parser.add_argument("--blimp-pairs", type=options.whole_number(1), default=1)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     try:
         scorer = TorchScorer(args.checkpoint)
         domains = bits_per_byte(scorer, args.heldout, args.bytes_per_domain)

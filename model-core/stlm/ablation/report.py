@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -15,7 +16,7 @@ from stlm.ablation.run import runs_of
 from stlm.ablation.spec import Arm, Spec
 from stlm.ablation.speed import Speed
 
-STYLE = {"svg.hashsalt": "stlm", "svg.fonttype": "none", "axes.grid": True, "grid.alpha": 0.3}
+STYLE: dict[Any, Any] = {"svg.hashsalt": "stlm", "svg.fonttype": "none", "axes.grid": True, "grid.alpha": 0.3}
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,8 @@ class Evaluation:
     """How much of the held-out text, and of each BLiMP paradigm, a run is judged on."""
 
     bytes_per_domain: int
-    blimp_pairs: int
     blimp: Path | None = None
+    blimp_pairs: int = 20
 
 
 @dataclass(frozen=True)

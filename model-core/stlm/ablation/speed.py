@@ -41,24 +41,24 @@ class Served:
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         self.session = ort.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        rows = model.rule.document_rows(text)[: CONTEXT + _DECODED + 1]
-        if len(rows) < CONTEXT + _DECODED + 1:
-            raise ValueError(f"{len(text)} bytes of text are too short to measure {model.config.name}")
-        self.rows = rows
+        self.start = min(CONTEXT, model.config.context - _DECODED)
+        self.rows = model.rule.document_rows(text)[: self.start + _DECODED + 1]
+        if self.start < 1 or len(self.rows) < self.start + _DECODED + 1:
+            raise ValueError(f"context or text too short to decode {_DECODED} places")
 
     def pass_over(self) -> tuple[list[float], int]:
         """Seconds of each decoding run, and the bytes that all of them decode."""
-        c, length = self.model.config, CONTEXT
+        c = self.model.config
         past = [np.zeros((1, c.kv_heads, _SLOTS, c.head_dim), np.float32) for _ in range(2 * c.depth)]
         seconds = []
-        for at in range(length, length + _DECODED):
+        for at in range(self.start, self.start + _DECODED):
             start = time.perf_counter()
             newkv = self.session.run(["newkv", "tok" if isinstance(self.model, TokenLM) else "toks"], self.feeds(at, past))[0]
             parts = np.asarray(newkv).reshape(2 * c.depth, c.kv_heads, c.head_dim)
             for cache, part in zip(past, parts, strict=True):
                 cache[0, :, at] = part
             seconds.append(time.perf_counter() - start)
-        decoded = self.rows[length + 1 : length + 1 + _DECODED]
+        decoded = self.rows[self.start + 1 :]
         known = decoded[decoded != self.model.rule.specials["pad"]]
         return seconds, int(self.model.rule.byte_lengths[known].sum())
 
