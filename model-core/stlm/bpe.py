@@ -98,7 +98,10 @@ class TokenSource(Source):
     rule: TokenRule
 
     def __init__(self, folder: Path, index: ShardIndex, name: str, rule: TokenRule, seed: int, *, masked: bool = False) -> None:
+        """Raises ValueError for a chat source: its specials have no token."""
         super().__init__(folder, index, name, rule, seed, masked=masked)
+        if self.chat:
+            raise ValueError(f"{name}: a BPE control reads no chats; leave it out with --mix {name}=0")
         self.tokens = lru_cache(maxsize=2 * LANES)(self.encode_piece)
 
     def find_documents(self) -> list[tuple[int, int]]:

@@ -93,6 +93,7 @@ class Source:
 
     def flags(self, body: np.ndarray) -> np.ndarray:
         """uint16 [len(body) + 2]: `CONTEXT_ONLY` for each id of the document that is not scored, else 0."""
+        assert isinstance(self.rule, PatchRule)
         scored = scored_ids(self.window(body, 0, len(body) + 2), self.rule)
         return np.where(scored, 0, CONTEXT_ONLY).astype(np.uint16)
 

@@ -16,7 +16,7 @@ from stlm.config import ModelConfig
 from stlm.export import build
 from stlm.grow import grow
 from stlm.model import PatchLM
-from stlm.objective import Objective
+from stlm.objective import Objective, make_batch
 from stlm.optim import make_optimizers
 from stlm.patch import document_ids
 from stlm.throughput import step_flops
@@ -63,16 +63,17 @@ def test_an_arm_learns(arm: str) -> None:
     config = config_of(arm)
     model = PatchLM(config, config.rule())
     rows = model.rule.document_rows(TEXT)[None, : config.context + 1]
+    batch = make_batch(rows, model.rule, "cpu", fixed=False)
     optimizers = make_optimizers(model, 0.02, 0.03, 0.01, 0.0)
     objective = Objective(model, bf16=False, compiled=False)
     losses = []
     for _ in range(8):
-        loss, _, ids = objective(rows, "cpu")
-        (loss / ids).backward()
+        loss, _ = objective(batch)
+        (loss / batch.ids).backward()
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad()
-        losses.append(loss.item() / ids)
+        losses.append(loss.item() / batch.ids)
     assert losses[0] == pytest.approx(np.log(272), abs=1e-3)
     assert losses[-1] < 0.75 * losses[0]
 

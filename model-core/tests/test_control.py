@@ -82,7 +82,7 @@ def test_pieces_of_a_document_hold_all_its_bytes_once(rule: TokenRule, tmp_path:
 
 def test_a_restored_stream_goes_on_with_the_next_row(rule: TokenRule, tmp_path: Path) -> None:
     write_corpus(tmp_path, {"a": documents(60), "b": documents(60, 1)})
-    stream, other = (TokenStream(tmp_path, rule, 16, 0, {}) for _ in range(2))
+    stream, other = (TokenStream([tmp_path], rule, 16, 0, {}) for _ in range(2))
     stream.rows(7)
     other.restore(json.loads(json.dumps(stream.state())))
     assert np.array_equal(stream.rows(5), other.rows(5))
