@@ -11,6 +11,7 @@ import json
 import shlex
 import sys
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from stlm import bpe, options
@@ -21,7 +22,8 @@ from stlm.ablation.speed import Speed, measure
 from stlm.shards import ShardIndex, iterate_documents
 
 _SPEED = "speed.json"
-_SPOKEN_BYTES = 8192
+_SPOKEN_BYTES = 1024
+"""Of each document of the text that all arms are timed on."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,9 +67,8 @@ def speeds_of(spec: Spec, out: Path, *, measured: bool) -> dict[str, Speed | str
     checkpoints = {run.arm.name: run.checkpoint for run in runs_of(spec, out) if run.result()}
     if not measured or not set(checkpoints) - set(known):
         return known
-    index = ShardIndex.load(spec.heldout)
-    text = next(iterate_documents(spec.heldout, index.shards))[:_SPOKEN_BYTES].tobytes()
-    known |= measure(checkpoints.items(), text)
+    documents = iterate_documents(spec.heldout, ShardIndex.load(spec.heldout).shards)
+    known |= measure(checkpoints.items(), b"".join(d[:_SPOKEN_BYTES].tobytes() for d in islice(documents, 8)))
     part = path.with_suffix(".part")
     part.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
     part.replace(path)

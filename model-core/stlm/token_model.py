@@ -65,6 +65,11 @@ class TokenLM(LanguageModel):
         return {"embedding": table, "trunk": total - table, "total": total}
 
 
+def is_control(path: Path) -> bool:
+    """Whether a checkpoint is a BPE control's. Raises as `checkpoint.load` does."""
+    return "tokenizer" in checkpoint.load(path)
+
+
 def load_token_model(path: Path) -> tuple[TokenLM, dict[str, Any]]:
     """The control of a checkpoint, in evaluation mode, and the checkpoint's other content. Raises as `checkpoint.load` does."""
     content = checkpoint.load(path)

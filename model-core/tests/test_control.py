@@ -16,7 +16,9 @@ from test_train import run, weights
 from stlm import bpe, checkpoint, trainer
 from stlm.ablation.scorer import TorchScorer
 from stlm.bpe import TokenRule, TokenSource, TokenStream, train_tokenizer
+from stlm.evaluation.scoring import open_scorer
 from stlm.export_tokens import build_tokens
+from stlm.generate import Sampling
 from stlm.shards import ShardIndex
 from stlm.token_model import TokenConfig, TokenLM
 
@@ -105,6 +107,18 @@ def test_bits_are_all_tokens_nats_over_raw_bytes(model: TokenLM, scorer: TorchSc
     assert scorer.log_probabilities([(context, continuation)])[0] == pytest.approx(-(whole - alone) * math.log(2), rel=1e-3)
 
 
+def test_the_suite_opens_a_control_and_reads_on_from_a_prompt(model: TokenLM, tmp_path: Path) -> None:
+    content = {"config": model.config.to_dict(), "rule_hash": model.rule.rule_hash, "tokenizer": model.rule.source}
+    checkpoint.save(tmp_path / "toy.pt", {**content, "model": model.state_dict()})
+    opened = open_scorer(tmp_path / "toy.pt")
+    greedy, again = (opened.continuations([b"the cat"], 12, [b"\x00\x00"], Sampling())[0] for _ in range(2))
+    assert opened.name == "toy" and greedy == again and len(greedy) <= 12
+    pairs = [(b"the cat", b" it's"), (b"", b"cat")]
+    assert all(score < 0 for score in opened.log_probabilities(pairs))
+    with pytest.raises(ValueError, match="no bytes"):
+        opened.log_probabilities([(b"cat", b"")])
+
+
 def test_a_document_longer_than_the_context_is_scored_whole(model: TokenLM, scorer: TorchScorer) -> None:
     done = []
     text = documents(1, seed=3)[0] * 4
@@ -138,13 +152,13 @@ def test_the_control_trains_resumes_and_validates_by_the_same_command(rule: Toke
     write_corpus(corpus, {"a": documents(60), "b": documents(60, 1)})
     bpe.save(rule, tmp_path / "bpe.json")
     more = ["--tier", "bpe-10m", "--tokenizer", str(tmp_path / "bpe.json"), "--set", f"vocabulary={rule.vocabulary}", *SIZES]
-    assert run(corpus, tmp_path / "whole", *more, "--max-steps", "15", "--heldout", str(corpus)) == 0
+    assert run(corpus, tmp_path / "whole", *more, "--max-steps", "8", "--heldout", str(corpus)) == 0
     lines = [json.loads(line) for line in (tmp_path / "whole" / trainer.METRICS).read_text().splitlines()]
     assert lines[0]["loss"] > 1.0 > 0.8 > lines[-1]["validation_bits_per_byte"]
-    seen = 4 * 16 * 15
+    seen = 4 * 16 * 8
     assert lines[-1]["bytes"] > 2 * seen, "bytes are counted, not tokens"
-    assert run(corpus, tmp_path / "broken", *more, "--max-steps", "15", "--stop-after", "1e-6") != 0
-    assert run(corpus, tmp_path / "broken", *more, "--max-steps", "15") == 0
+    assert run(corpus, tmp_path / "broken", *more, "--max-steps", "8", "--stop-after", "1e-6") != 0
+    assert run(corpus, tmp_path / "broken", *more, "--max-steps", "8") == 0
     assert all(torch.equal(weight, weights(tmp_path / "broken")[name]) for name, weight in weights(tmp_path / "whole").items())
 
 

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 
 from stlm import checkpoint
 from stlm.model import LanguageModel
-from stlm.token_model import load_token_model
+from stlm.token_model import is_control, load_token_model
 
 _CELLS = 12_288
 """Ids, padding included, that are scored in one pass; fewer where their logits would be more than `_LOGITS` numbers."""
@@ -36,8 +36,7 @@ class _Window:
 
 def open_model(path: Path) -> LanguageModel:
     """The model of a checkpoint of either family. Raises as `checkpoint.load` does."""
-    control = "tokenizer" in checkpoint.load(path)
-    return load_token_model(path)[0] if control else checkpoint.load_model(path)[0]
+    return load_token_model(path)[0] if is_control(path) else checkpoint.load_model(path)[0]
 
 
 class TorchScorer:

@@ -6,7 +6,7 @@ one patch; the artifact's figure is the one to quote.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +93,7 @@ class CheckpointScorer(WindowScorer):
         return logits.double().cpu().numpy()
 
 
-def choose(logits: np.ndarray, sampling: Sampling, random: np.random.Generator, allowed_specials: list[int]) -> int:
+def choose(logits: np.ndarray, sampling: Sampling, random: np.random.Generator, allowed_specials: Container[int]) -> int:
     """The next id: greedy at temperature 0, else sampled from the nucleus; of the specials, only those that end a text."""
     refused = [i for i in range(256, len(logits)) if i not in allowed_specials]
     logits = logits.copy()

@@ -95,7 +95,11 @@ def open_scorer(path: Path, precision: str | None = None, threads: int = 1) -> S
     if path.suffix == ".pt":
         # Imported when asked for: PyTorch takes seconds to load.
         from stlm.evaluation.checkpoint_scorer import CheckpointScorer
+        from stlm.evaluation.token_scorer import TokenScorer
+        from stlm.token_model import is_control
 
+        if is_control(path):
+            return TokenScorer(path, threads)
         return CheckpointScorer(path, threads)
     from stlm.evaluation.artifact_scorer import ArtifactScorer
     from stlm.runtime import Runtime
