@@ -1,7 +1,7 @@
 /** The official SDK, unmodified, against the built server and the committed test model. */
 import OpenAI, { BadRequestError, NotFoundError, UnprocessableEntityError } from 'openai';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { StlmReport } from '../../functions/schema/completion.js';
+import type { StlmReport } from '../../functions/schema/answer.js';
 import { type ServerProcess, startServer } from '../server-process.js';
 
 let server: ServerProcess;
