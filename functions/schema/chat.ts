@@ -5,7 +5,7 @@
  */
 import { z } from '@hono/zod-openapi';
 import { answerFields, finishReason, stlmReportSchema, usageSchema } from './answer.js';
-import { bounded } from './bounded.js';
+import { bounded, listOf } from './bounded.js';
 import { notYet } from './not-yet.js';
 import { STREAM_OPTIONS_ISSUE, streamsIfOptions, textRequestFields } from './request.js';
 
@@ -13,6 +13,9 @@ import { STREAM_OPTIONS_ISSUE, streamsIfOptions, textRequestFields } from './req
 export const MAX_MESSAGES = 1_024;
 /** Of one message. */
 const MAX_PARTS = 16;
+
+/** Looks at no element: a megabyte of wrong ones would be a second of work. */
+const none = z.custom((value) => Array.isArray(value) && value.length === 0);
 
 const textPart = z.object({ type: z.literal('text'), text: z.string() });
 
@@ -28,7 +31,7 @@ const message = z.object({
   name: notYet(z.null()),
   audio: notYet(z.null()),
   function_call: notYet(z.null()),
-  tool_calls: notYet(z.array(z.never())),
+  tool_calls: notYet(none),
 });
 
 export type ChatMessage = z.infer<typeof message>;
@@ -51,7 +54,7 @@ function checkOrder(messages: readonly ChatMessage[], context: z.core.$Refinemen
   else if (textOfMessage(last).trim() === '') issue(messages.length - 1, 'content', 'expected the last message to say something');
 }
 
-const messages = bounded(MAX_MESSAGES, z.array(message).min(1).max(MAX_MESSAGES))
+const messages = listOf(MAX_MESSAGES, message)
   .superRefine(checkOrder)
   .meta({ description: 'The chat so far, the question to answer last. What no longer fits the context is forgotten turn by turn, the system text last.' });
 
@@ -61,12 +64,12 @@ export const chatRequestSchema = z
     messages,
     logprobs: notYet(z.literal(false)),
     top_logprobs: notYet(z.literal(0)),
-    tools: notYet(z.array(z.never())),
+    tools: notYet(none),
     tool_choice: notYet(z.literal('none')),
     parallel_tool_calls: notYet(z.boolean()),
-    functions: notYet(z.array(z.never())),
+    functions: notYet(none),
     function_call: notYet(z.literal('none')),
-    modalities: notYet(z.tuple([z.literal('text')])),
+    modalities: notYet(z.custom((value) => Array.isArray(value) && value.length === 1 && value[0] === 'text')),
     audio: notYet(z.null()),
     prediction: notYet(z.null()),
     reasoning_effort: notYet(z.literal('none')),
