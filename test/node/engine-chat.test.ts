@@ -2,7 +2,7 @@ import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { fitChat, replyPrompt, type Turn, turn } from '../../functions/engine/chat.js';
 import { countPromptPatches } from '../../functions/engine/patch.js';
-import { CHAT } from './http/scripted-engine.js';
+import { CHAT } from './engine-models.js';
 
 const LEAST_PATCHES = 12;
 const texts = fc.oneof(

@@ -1,6 +1,7 @@
 /** An engine that plays a script of byte chunks: for what the HTTP layer does with bytes, causes and signals, where no model matters. */
 import type { Engine, GenerateOptions, GenerateResult, Placement, StopCause, TierStatus } from '../../../functions/engine/types.js';
-import type { ChatTemplate, Manifest } from '../../../functions/schema/manifest.js';
+import type { Manifest } from '../../../functions/schema/manifest.js';
+import { CHAT } from '../engine-models.js';
 
 export type Script = (options: GenerateOptions, signal: AbortSignal) => AsyncGenerator<Uint8Array, StopCause, void>;
 
@@ -78,9 +79,6 @@ export async function* endless(_options: GenerateOptions, signal: AbortSignal): 
   });
   return 'cancelled';
 }
-
-/** As `chat_template` of model-core has it. */
-export const CHAT: ChatTemplate = { roles: { system: 263, user: 264, assistant: 265 }, endOfTurn: 266 };
 
 function manifestOf(id: string, parameters: number): Manifest {
   return {
