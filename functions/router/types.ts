@@ -26,7 +26,7 @@ export interface RouteRequest {
   readonly promptPatches: number;
   /** At most this many bytes of text per generation. */
   readonly maxBytes: number;
-  /** Whether the request carries stop strings: they shorten the text it is expected to need. */
+  /** Whether the text is expected to end early, at a stop string or with a turn of a chat. */
   readonly hasStop: boolean;
   /** Texts to generate for this one answer (prompts x n), all on one placement. */
   readonly generations: number;

@@ -8,13 +8,15 @@ import { type Arrival, type Plan, routeRequest, samplingOf, targetOf } from './p
 export function planCompletion(body: CompletionRequest, arrival: Arrival, manifests: readonly Manifest[], budgetDefaults: BudgetDefaults): Plan {
   const target = targetOf(body, arrival, manifests, budgetDefaults);
   const prompts = promptsOf(body.prompt).map((ids) => ({ ids, truncated: false }));
+  const sampling = samplingOf(body);
   const route = routeRequest(body, arrival, target, {
     promptBytes: Math.max(...prompts.map(({ ids }) => ids.length)),
     // The complete patches, and the one in which the text will begin.
     promptPatches: Math.max(...prompts.map(({ ids }) => countPromptPatches(ids))) + 1,
     generations: prompts.length,
+    hasStop: sampling.stop.length > 0,
   });
-  return { route, budget: target.budget, sampling: samplingOf(body), promptsFor: () => prompts };
+  return { route, budget: target.budget, sampling, promptsFor: () => prompts };
 }
 
 /** Bytes, whatever the client sends: no special is among them. */

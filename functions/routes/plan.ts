@@ -54,10 +54,9 @@ export function targetOf(body: TextRequest, arrival: Arrival, manifests: readonl
   return { budget, tier: pinned.id, manifests: [pinned] };
 }
 
-type PromptSize = Pick<RouteRequest, 'promptBytes' | 'promptPatches' | 'generations'>;
+type Workload = Pick<RouteRequest, 'promptBytes' | 'promptPatches' | 'generations' | 'hasStop'>;
 
-export function routeRequest(body: TextRequest, arrival: Arrival, { budget, tier, manifests }: Target, size: PromptSize): RouteRequest {
-  const { maxBytes, stop } = samplingOf(body);
+export function routeRequest(body: TextRequest, arrival: Arrival, { budget, tier, manifests }: Target, workload: Workload): RouteRequest {
   const firstByteBudgetMs = body.ttft_budget_ms ?? undefined;
   return {
     id: arrival.id,
@@ -66,9 +65,8 @@ export function routeRequest(body: TextRequest, arrival: Arrival, { budget, tier
     arrivalMs: arrival.arrivalMs,
     budgetMs: budget.budgetMs,
     ...(firstByteBudgetMs !== undefined && { firstByteBudgetMs }),
-    maxBytes,
-    hasStop: stop.length > 0,
-    ...size,
+    maxBytes: samplingOf(body).maxBytes,
+    ...workload,
   };
 }
 
