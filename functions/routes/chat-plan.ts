@@ -1,4 +1,4 @@
-import { type FittedChat, fitChat, replyPrompt, type Turn, turn } from '../engine/chat.js';
+import { fitChat, replyPrompt, type Turn, turn } from '../engine/chat.js';
 import type { BudgetDefaults } from '../router/budget.js';
 import { type ChatMessage, type ChatRequest, isSystem, textOfMessage } from '../schema/chat.js';
 import type { ChatTemplate, Manifest } from '../schema/manifest.js';
@@ -33,7 +33,7 @@ export function planChat(body: ChatRequest, arrival: Arrival, manifests: readonl
 }
 
 function fitTo({ chat, context, bytesPerPatch }: ChatManifest, turns: readonly Turn[], maxBytes: number) {
-  const { turns: kept, patches, truncated }: FittedChat = fitChat(turns, context.patches, maxBytes / bytesPerPatch);
+  const { turns: kept, patches, truncated } = fitChat(turns, context.patches, maxBytes / bytesPerPatch);
   return { ids: replyPrompt(kept, chat), patches, truncated };
 }
 

@@ -254,10 +254,14 @@ describe('a wrong field is refused by name', () => {
     expect(engine.calls).toHaveLength(0);
   });
 
-  test('with the place of the message at fault', async () => {
+  test.each([
+    [{ role: 'tool', content: 'x' }, /^messages\.1\.role: .*"user"/],
+    [{ role: 'user', content: 7 }, /^messages\.1\.content: expected a string, or an array of 1 to 16 parts of the type text$/],
+    [{ role: 'system', content: 'x' }, /^messages\.1\.role: expected system and developer messages before all others$/],
+  ])('with the place of the message at fault: %j', async (wrong, text) => {
     await open();
-    const { error } = (await (await ask({ messages: [...hello, { role: 'system', content: 'x' }, ...hello] })).json()) as { error: { message: string } };
-    expect(error.message).toBe('messages.1.role: expected system and developer messages before all others');
+    const { error } = (await (await ask({ messages: [...hello, wrong, ...hello] })).json()) as { error: { message: string } };
+    expect(error.message).toMatch(text);
   });
 
   test('and what clients send without meaning anything by it is accepted', async () => {
