@@ -98,4 +98,5 @@ export const manifestSchema = z
   });
 
 export type Manifest = z.infer<typeof manifestSchema>;
+export type ChatTemplate = z.infer<typeof chat>;
 export type Precision = z.infer<typeof precision>;
