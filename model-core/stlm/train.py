@@ -18,7 +18,6 @@ import torch
 
 from stlm import options
 from stlm.config import TrunkConfig
-from stlm.memory import keep_freed_memory
 from stlm.profile import profile
 from stlm.tiers import TIERS
 from stlm.token_model import CONTROLS
@@ -115,8 +114,6 @@ def configure(tier: str, changes: dict[str, str]) -> TrunkConfig:
 
 
 def main(args: argparse.Namespace) -> int:
-    if args.device == "cpu":
-        keep_freed_memory()
     try:
         trainer = Trainer(args, configure(args.tier, options.pairs(args.set, "--set")), options.mix(args.mix))
         if args.profile:
