@@ -120,7 +120,7 @@ def draw(spec: Spec, rows: list[Row], output: Path) -> None:
     """Left, bits per byte of every seed, best arm on top; right, bits per byte against served bytes/s."""
     ordered = sorted(rows, key=lambda row: -row.mean)
     with plt.rc_context(STYLE):
-        figure, (left, right) = plt.subplots(1, 2, figsize=(13, 1.5 + 0.3 * len(rows)), layout="constrained")
+        figure, (left, right) = plt.subplots(1, 2, figsize=(13, 2.5 + 0.3 * len(rows)), layout="constrained")
         base = next((row for row in rows if row.arm.name == spec.base), None)
         if base:
             left.axvline(base.mean, color="C1", linewidth=1, zorder=0)
