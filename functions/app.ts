@@ -6,6 +6,7 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { requestId } from 'hono/request-id';
 import { ApiError } from './routes/api-error.js';
+import { registerChatCompletions } from './routes/chat-completions.js';
 import { registerCompletions } from './routes/completions.js';
 import { type App, type AppDeps, type AppEnv, logAnswer } from './routes/context.js';
 import { asApiError, errorResponse } from './routes/error-response.js';
@@ -18,7 +19,7 @@ const DOCUMENT = {
   info: {
     title: 'STLM',
     version: '1',
-    description: "Completions that spend each request's latency budget on the largest tiny byte-level model that fits.",
+    description: "Completions and chat that spend each request's latency budget on the largest tiny byte-level model that fits.",
   },
 } as const;
 
@@ -41,6 +42,7 @@ export function createApp(deps: AppDeps): App {
   });
 
   registerCompletions(app, deps);
+  registerChatCompletions(app, deps);
   registerModels(app, deps);
   registerRoute(app, deps);
   registerHealth(app, deps);

@@ -5,7 +5,7 @@
  */
 import { z } from 'zod';
 import { BUDGET_DEFAULTS } from './router/budget.js';
-import { MAX_BUDGET_MS } from './schema/completion.js';
+import { MAX_BUDGET_MS } from './schema/request.js';
 
 const count = (most: number) => z.coerce.number().int().min(1).max(most);
 const budgetMs = z.coerce.number().positive().max(MAX_BUDGET_MS);

@@ -3,6 +3,7 @@ import type { Readiness } from './readiness.js';
 import type { Registry } from './registry/registry.js';
 import type { Router } from './router/types.js';
 import type { App, Logger } from './routes/context.js';
+import type { Manifest } from './schema/manifest.js';
 
 interface WarmUpParts {
   readonly app: Pick<App, 'request'>;
@@ -33,17 +34,23 @@ async function warmSmallest({ app, engine, router, readiness, logger }: WarmUpPa
     return;
   }
   await Promise.all(Array.from({ length: engine.workers }, (_, worker) => router.warm({ tier: smallest.id, worker })));
-  await rehearse(app, smallest.id);
+  await rehearse(app, smallest);
   const proof = await readiness.prove(smallest.id);
   if (proof.golden === 'reproduced') logger.info({ tier: smallest.id, ...proof }, 'warm');
   else logger.warn({ tier: smallest.id, ...proof }, 'warm, but it does not give its golden text: see GET /readyz');
 }
 
 /** A process's first request compiles the validators and the routes, tens of milliseconds that no client's budget should pay. */
-async function rehearse(app: Pick<App, 'request'>, model: string): Promise<void> {
+async function rehearse(app: Pick<App, 'request'>, { id: model, chat }: Manifest): Promise<void> {
+  const said = 'Once upon a time';
+  await play(app, '/v1/completions', { model, prompt: said });
+  if (chat !== undefined) await play(app, '/v1/chat/completions', { model, messages: [{ role: 'user', content: said }] });
+}
+
+async function play(app: Pick<App, 'request'>, path: string, request: object): Promise<void> {
   for (const stream of [false, true]) {
-    const body = JSON.stringify({ model, prompt: 'Once upon a time', max_tokens: 16, stream, latency_budget_ms: 10_000 });
-    const response = await app.request('/v1/completions', { method: 'POST', body });
+    const body = JSON.stringify({ ...request, max_tokens: 16, stream, latency_budget_ms: 10_000 });
+    const response = await app.request(path, { method: 'POST', body });
     await response.text();
   }
 }

@@ -40,12 +40,15 @@ export interface PromptPatches {
   /** Complete patches as the graph reads them: [patches, PATCH_CAP], unused cells hold the padding id. */
   readonly rows: Int32Array;
   readonly patches: number;
-  /** The ids after the last patch end: the forced prefix of the first decoded patch. */
+  /** The bytes after the last patch end: the forced prefix of the first decoded patch. */
   readonly unfinished: Uint8Array;
 }
 
+/** Bytes, or in 16 bits specials among them: whoever hands over bytes cannot hand over a special. */
+export type PromptIds = Uint8Array | Uint16Array;
+
 /** Cuts the stream [begin of document, ...prompt]. The first patch is always the begin-of-document id alone. */
-export function splitPrompt(prompt: Uint8Array): PromptPatches {
+export function splitPrompt(prompt: PromptIds): PromptPatches {
   const patches = countPromptPatches(prompt);
   const rows = new Int32Array(patches * PATCH_CAP).fill(SPECIAL.pad);
   const splitter = new PatchSplitter();
@@ -54,18 +57,19 @@ export function splitPrompt(prompt: Uint8Array): PromptPatches {
   let row = 1;
   let patchStart = 0;
   for (let index = 0; index < prompt.length; index += 1) {
-    const byte = prompt[index] as number;
-    if (row < patches) rows[row * PATCH_CAP + index - patchStart] = byte;
-    if (splitter.endsPatch(byte)) {
+    const id = prompt[index] as number;
+    if (row < patches) rows[row * PATCH_CAP + index - patchStart] = id;
+    if (splitter.endsPatch(id)) {
       row += 1;
       patchStart = index + 1;
     }
   }
-  return { rows, patches, unfinished: prompt.slice(patchStart) };
+  // A special ends its patch, so what is left over is bytes.
+  return { rows, patches, unfinished: Uint8Array.from(prompt.subarray(patchStart)) };
 }
 
 /** Complete patches of [begin of document, ...prompt]: what prefill has to read, and what the router predicts from. */
-export function countPromptPatches(prompt: Uint8Array): number {
+export function countPromptPatches(prompt: PromptIds): number {
   const splitter = new PatchSplitter();
   let patches = 1;
   for (let index = 0; index < prompt.length; index += 1) {

@@ -4,10 +4,11 @@
  * @module
  */
 import type { Manifest } from '../schema/manifest.js';
+import type { PromptIds } from './patch.js';
 
 export interface GenerateOptions {
-  /** Raw bytes; may end in the middle of a word. */
-  readonly prompt: Uint8Array;
+  /** What stands after the begin of the document; may end in the middle of a word. */
+  readonly prompt: PromptIds;
   readonly maxBytes: number;
   /** 0 = greedy. */
   readonly temperature: number;

@@ -48,7 +48,7 @@ const LOAD_MARGIN = 1.25;
 /** The tiers the request may use, ascending by size, each on every worker. */
 export function evaluate(request: RouteRequest, around: Surroundings): Placements<Evaluation>[] {
   return around.manifests
-    .filter(({ id }) => request.tier === AUTO || request.tier === id)
+    .filter(({ id }) => (request.tier === AUTO ? (request.eligible?.includes(id) ?? true) : request.tier === id))
     .map((manifest) => around.ledgers.map((_, worker) => evaluatePlacement(request, manifest, worker, around)))
     .filter((placements): placements is [Evaluation, ...Evaluation[]] => placements.length > 0);
 }

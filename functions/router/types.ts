@@ -13,6 +13,8 @@ export interface RouteRequest {
   readonly id: string;
   /** A tier's id, or `AUTO`. The caller has already refused ids that no manifest carries. */
   readonly tier: string;
+  /** Those that `AUTO` may choose from, as not every tier can do everything; all if absent. */
+  readonly eligible?: readonly string[];
   /** When the request's first byte reached the server; the budget runs from here. */
   readonly arrivalMs: number;
   /** From arrival to the last byte of text. */
@@ -20,11 +22,11 @@ export interface RouteRequest {
   /** From arrival to the first byte of text; undefined: no bound of its own. */
   readonly firstByteBudgetMs?: number;
   readonly promptBytes: number;
-  /** Patches of `[bod] + promptBytes`, the unfinished one included. */
+  /** Patches of `[bod] + prompt`, the unfinished one included. */
   readonly promptPatches: number;
   /** At most this many bytes of text per generation. */
   readonly maxBytes: number;
-  /** Whether the request carries stop strings: they shorten the text it is expected to need. */
+  /** Whether the text is expected to end early, at a stop string or with a turn of a chat. */
   readonly hasStop: boolean;
   /** Texts to generate for this one answer (prompts x n), all on one placement. */
   readonly generations: number;

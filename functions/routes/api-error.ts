@@ -67,6 +67,10 @@ export function unknownModel(model: string): ApiError {
   return new ApiError(404, 'model_not_found', `the model ${JSON.stringify(model)} does not exist; see GET /v1/models`, { param: 'model' });
 }
 
+export function notAChatModel(model: string): ApiError {
+  return new ApiError(400, 'model_not_chat', `${JSON.stringify(model)} has no model that was tuned to chat; see GET /v1/models`, { param: 'model' });
+}
+
 /** How long a client should stay away from a server that is shutting down. */
 const DRAIN_RETRY_MS = 1_000;
 

@@ -1,13 +1,17 @@
-import { ApiError } from './api-error.js';
+import type { z } from '@hono/zod-openapi';
+import { ApiError, fromIssues } from './api-error.js';
 
 export const MAX_BODY_BYTES = 1_048_576;
 
-/**
- * Reads a JSON body, strictly: hono's `c.req.json()` neither bounds the size nor refuses bytes that are not UTF-8.
- *
- * @throws {ApiError} 413 above `MAX_BODY_BYTES`, 400 when it is not UTF-8 or not JSON.
- */
-export async function readJson(request: Request): Promise<unknown> {
+/** @throws {ApiError} 413 above `MAX_BODY_BYTES`, 400 when it is not UTF-8, not JSON, or not what the schema says. */
+export async function readBody<T extends z.ZodType>(request: Request, schema: T): Promise<z.output<T>> {
+  const body = schema.safeParse(await readJson(request));
+  if (!body.success) throw fromIssues(body.error);
+  return body.data;
+}
+
+/** Strict: hono's `c.req.json()` neither bounds the size nor refuses bytes that are not UTF-8. */
+async function readJson(request: Request): Promise<unknown> {
   const bytes = await readBounded(request);
   let text: string;
   try {

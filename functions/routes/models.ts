@@ -44,7 +44,7 @@ function listModels(engine: AppDeps['engine']): Model[] {
 }
 
 function describe(manifest: Manifest, state: NonNullable<Model['stlm']>['state']): Model {
-  const { id, parameters, context, defaultPrecision, evaluation } = manifest;
+  const { id, parameters, context, defaultPrecision, evaluation, chat } = manifest;
   return {
     id,
     object: 'model',
@@ -55,6 +55,7 @@ function describe(manifest: Manifest, state: NonNullable<Model['stlm']>['state']
       parameters: parameters.unique,
       context_patches: context.patches,
       precision: defaultPrecision,
+      chat: chat !== undefined,
       ...(evaluation && { bits_per_byte: evaluation.mean }),
     },
   };

@@ -3,11 +3,11 @@ import { createRoute } from '@hono/zod-openapi';
 import type { Decision, Refusal, TierForecast } from '../router/types.js';
 import { completionRequestSchema } from '../schema/completion.js';
 import { type RouteAnswer, routeAnswerSchema } from '../schema/route.js';
-import { fromIssues } from './api-error.js';
-import { readJson } from './body.js';
+import { readBody } from './body.js';
+import { planCompletion } from './completion-plan.js';
 import { type App, type AppDeps, arrivalOf } from './context.js';
 import { errorResponses } from './documented-errors.js';
-import { type CompletionPlan, planCompletion } from './plan.js';
+import type { Plan } from './plan.js';
 
 const route = createRoute({
   method: 'post',
@@ -23,14 +23,12 @@ const route = createRoute({
 export function registerRoute(app: App, { engine, router, budgetDefaults }: Pick<AppDeps, 'engine' | 'router' | 'budgetDefaults'>): void {
   app.openAPIRegistry.registerPath(route);
   app.post(route.path, async function explain(c) {
-    const body = completionRequestSchema.safeParse(await readJson(c.req.raw));
-    if (!body.success) throw fromIssues(body.error);
-    const plan = planCompletion(body.data, arrivalOf(c), engine.manifests, budgetDefaults);
+    const plan = planCompletion(await readBody(c.req.raw, completionRequestSchema), arrivalOf(c), engine.manifests, budgetDefaults);
     return c.json(answer(plan, router.explain(plan.route)));
   });
 }
 
-function answer({ budget }: CompletionPlan, decision: Decision | Refusal): RouteAnswer {
+function answer({ budget }: Plan, decision: Decision | Refusal): RouteAnswer {
   const admitted = decision.kind === 'admitted' ? decision : undefined;
   return {
     object: 'route',

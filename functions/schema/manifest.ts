@@ -25,7 +25,7 @@ const tensor = z.object({
   shape: z.array(z.union([positive, z.string().min(1)])),
 });
 
-/** A figure of one task with its 95 % interval; `chance` is what guessing scores. */
+/** A figure of one task with its 95 % interval; `chance` is what guessing scores. `of` stands where `items` are a sample of more. */
 const taskFigure = z.object({
   task: z.string().min(1),
   metric: z.string().min(1),
@@ -33,6 +33,7 @@ const taskFigure = z.object({
   low: z.number(),
   high: z.number(),
   items: positive,
+  of: positive.optional(),
   chance: z.number().optional(),
 });
 
@@ -97,4 +98,5 @@ export const manifestSchema = z
   });
 
 export type Manifest = z.infer<typeof manifestSchema>;
+export type ChatTemplate = z.infer<typeof chat>;
 export type Precision = z.infer<typeof precision>;

@@ -12,6 +12,7 @@ export const modelSchema = z
         parameters: z.int().meta({ description: 'Unique weights.' }),
         context_patches: z.int(),
         precision: z.string(),
+        chat: z.boolean().meta({ description: 'Whether it was tuned to chat: the others only complete.' }),
         bits_per_byte: z.number().optional().meta({ description: 'Mean over held-out text, measured from the served file.' }),
       })
       .optional()

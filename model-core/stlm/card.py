@@ -93,7 +93,8 @@ def task_table(figures: list[TaskFigure]) -> str:
         value = f"{mark}{row['value']:.3f}{mark} ({row['low']:.3f}–{row['high']:.3f})"
         metric = row["metric"].replace("_", " ") + (" ↓" if row["metric"] in LOWER_IS_BETTER else " ↑")
         guessing = "" if chance is None else f"{chance:.3f}"
-        lines.append(f"| {name.replace('_', ' ')} | {metric} | {value} | {guessing} | {row['items']:,} |")
+        items = f"{row['items']:,}" + (f" of {row['of']:,}" if "of" in row else "")
+        lines.append(f"| {name.replace('_', ' ')} | {metric} | {value} | {guessing} | {items} |")
     return "\n".join(lines)
 
 

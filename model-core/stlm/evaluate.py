@@ -83,6 +83,8 @@ def figures_of(found: dict[str, list[Measure]]) -> list[TaskFigure]:
             "task": f"{row['task']}, {row['part']}" if row["part"] else row["task"],
             "metric": row["metric"], "value": row["value"], "low": row["low"], "high": row["high"], "items": row["items"],
         }  # fmt: skip
+        if row["of"] != row["items"]:
+            figure["of"] = row["of"]
         if "chance" in row:
             figure["chance"] = row["chance"]
         figures.append(figure)
@@ -142,8 +144,6 @@ def main(args: argparse.Namespace) -> int:
         runtime: Runtime | None = getattr(scorer, "runtime", None)
         if args.write and (runtime is None or runtime.file["precision"] != runtime.manifest["defaultPrecision"]):
             raise ValueError("--write: the manifest speaks of an artifact's default precision only")
-        if args.write and args.limit:
-            raise ValueError("--write: the manifest holds figures of whole sets only, not of --limit")
         compared = load_baselines(args.baselines)["bitsPerByte"] if args.baselines else []
         results = Results(args.json, scorer.name, scorer.sha256)
         tasks = [TASKS[name] for name in names if name != HELDOUT]

@@ -59,7 +59,7 @@ class DomainBits(TypedDict):
 
 
 class TaskFigure(TypedDict):
-    """One figure of a task with its 95 % interval; `chance` is what guessing scores."""
+    """One figure of a task with its 95 % interval; `chance` is what guessing scores. `of` stands where `items` are a sample of more."""
 
     task: str
     metric: str
@@ -67,6 +67,7 @@ class TaskFigure(TypedDict):
     low: float
     high: float
     items: int
+    of: NotRequired[int]
     chance: NotRequired[float]
 
 

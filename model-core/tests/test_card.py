@@ -76,7 +76,7 @@ def test_card_tells_what_the_tasks_found(folder: Path) -> None:
     manifest = load_manifest(folder)
     manifest["evaluation"]["tasks"] = [
         {"task": "blimp", "metric": "accuracy", "value": 0.56, "low": 0.556, "high": 0.564, "items": 67000, "chance": 0.5},
-        {"task": "piqa", "metric": "accuracy_norm", "value": 0.51, "low": 0.49, "high": 0.53, "items": 1838, "chance": 0.5},
+        {"task": "piqa", "metric": "accuracy_norm", "value": 0.51, "low": 0.49, "high": 0.53, "items": 500, "of": 1838, "chance": 0.5},
         {"task": "arithmetic, a + b", "metric": "exact_match", "value": 0.0, "low": 0.0, "high": 0.01, "items": 400},
         {"task": "qmsum", "metric": "bits_per_byte", "value": 1.5, "low": 1.4, "high": 1.6, "items": 281},
     ]
@@ -84,7 +84,7 @@ def test_card_tells_what_the_tasks_found(folder: Path) -> None:
     assert run(folder) == 0
     text = (folder / "README.md").read_text()
     assert "| BLiMP | accuracy ↑ | **0.560** (0.556–0.564) | 0.500 | 67,000 |" in text
-    assert "| PIQA | accuracy norm ↑ | *0.510* (0.490–0.530) | 0.500 | 1,838 |" in text
+    assert "| PIQA | accuracy norm ↑ | *0.510* (0.490–0.530) | 0.500 | 500 of 1,838 |" in text
     assert "| arithmetic, a + b | exact match ↑ | **0.000** (0.000–0.010) |  | 400 |" in text
     assert "| QMSum | bits per byte ↓ |" in text
 

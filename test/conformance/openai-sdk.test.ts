@@ -1,7 +1,7 @@
 /** The official SDK, unmodified, against the built server and the committed test model. */
 import OpenAI, { BadRequestError, NotFoundError, UnprocessableEntityError } from 'openai';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { StlmReport } from '../../functions/schema/completion.js';
+import type { StlmReport } from '../../functions/schema/answer.js';
 import { type ServerProcess, startServer } from '../server-process.js';
 
 let server: ServerProcess;
@@ -83,6 +83,8 @@ describe('the openai package', () => {
     await expect(bad).rejects.toThrow(BadRequestError);
     await expect(bad).rejects.toMatchObject({ param: 'temperature', code: 'invalid_value' });
     await expect(client.completions.create({ ...request, model: 'gpt-9' })).rejects.toThrow(NotFoundError);
+    const chat = client.chat.completions.create({ model: 'stlm-tiny', messages: [{ role: 'user', content: 'Hello!' }] });
+    await expect(chat).rejects.toMatchObject({ status: 400, param: 'model', code: 'model_not_chat' });
     await expect(client.completions.create({ ...request, latency_budget_ms: 0.001 } as never)).rejects.toThrow(UnprocessableEntityError);
   });
 

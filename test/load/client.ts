@@ -1,6 +1,7 @@
 /** One completion over HTTP, timed from just before it is sent to its last byte. */
 import { Pool } from 'undici';
-import type { Completion, StlmReport } from '../../functions/schema/completion.js';
+import type { StlmReport } from '../../functions/schema/answer.js';
+import type { Completion } from '../../functions/schema/completion.js';
 
 export interface CompletionRequest {
   readonly model: string;

@@ -1,10 +1,13 @@
 import { readFileSync } from 'node:fs';
+import { cp, mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chunkPatches } from '../../functions/engine/chunk.js';
 import { ModelFileCache } from '../../functions/registry/fetch.js';
 import { FolderStore } from '../../functions/registry/folder-store.js';
 import { defaultFile, parseManifest } from '../../functions/registry/manifest.js';
 import { Registry } from '../../functions/registry/registry.js';
+import type { ChatTemplate, Manifest } from '../../functions/schema/manifest.js';
 import type { GenerateOptions } from '../../functions/engine/types.js';
 
 export const MODELS = 'test/fixtures/models';
@@ -17,6 +20,19 @@ export async function tinyModel() {
   const { name, sha256 } = defaultFile(manifest);
   const shape = { trunk: manifest.trunk, contextPatches: manifest.context.patches, chunkPatches: chunkPatches(manifest.trunk) };
   return { manifest, shape, file: { path: join(folder, name), sha256 } };
+}
+
+/** As `chat_template` of model-core has it. */
+export const CHAT: ChatTemplate = { roles: { system: 263, user: 264, assistant: 265 }, endOfTurn: 266 };
+
+/** A temporary folder with the test model, which says there that it was tuned to chat: its replies are noise, its turns are real. */
+export async function chatModels(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'stlm-chat-'));
+  await cp(MODELS, folder, { recursive: true });
+  const path = join(folder, TINY, 'manifest.json');
+  const manifest = JSON.parse(await readFile(path, 'utf8')) as Manifest;
+  await writeFile(path, JSON.stringify({ ...manifest, chat: CHAT }));
+  return folder;
 }
 
 export function openRegistry(folder = MODELS): Promise<Registry> {

@@ -9,6 +9,7 @@ import { ModelFileCache } from '../../functions/registry/fetch.js';
 import { FolderStore } from '../../functions/registry/folder-store.js';
 import { HttpStore } from '../../functions/registry/http-store.js';
 import { Registry } from '../../functions/registry/registry.js';
+import type { Manifest } from '../../functions/schema/manifest.js';
 import { manifestOf, sha256, writeArtifact } from './registry-artifact.js';
 
 const model = new Uint8Array(300_000).map((_, index) => (index * 7919) >> 5);
@@ -51,6 +52,16 @@ describe('a folder of artifacts', () => {
     const registry = await openFolder();
     expect(registry.manifests.map(({ id, chat: template }) => [id, template])).toEqual([['stlm-10m', undefined], ['stlm-50m', chat]]);
     expect(registry.quarantine.get('stlm-100m')).toMatch(/chat\.endOfTurn/);
+  });
+
+  test('reads the figures of tasks where a manifest has them, and refuses one without its interval', async () => {
+    const figure = { task: 'blimp', metric: 'accuracy', value: 0.6, low: 0.59, high: 0.61, items: 67_000, chance: 0.5 };
+    const withTasks = (tasks: unknown[]) => (manifest: Manifest) => ({ ...manifest, evaluation: { ...manifest.evaluation, tasks } });
+    await writeArtifact(folder, 'stlm-10m', model, withTasks([figure]));
+    await writeArtifact(folder, 'stlm-50m', model, withTasks([{ ...figure, low: undefined }]));
+    const registry = await openFolder();
+    expect(registry.manifests[0]?.evaluation?.tasks).toEqual([figure]);
+    expect(registry.quarantine.get('stlm-50m')).toMatch(/tasks\.0\.low/);
   });
 
   test.each([

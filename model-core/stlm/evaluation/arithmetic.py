@@ -42,7 +42,7 @@ def run_arithmetic(run: Run) -> list[Measure]:
             low = 0 if count == 1 else 10 ** (count - 1)
             numbers = random.integers(low, 10**count, (items, 2)).tolist()
             prompts = [f"Question: What is {a} {sign} {b}?\nAnswer:".encode() for a, b in numbers]
-            texts = run.continuations(f"{sign} {count}", prompts, 32, [b"\n"])
+            texts = run.continuations(f"{sign} {count}", prompts, 24, [b"\n"])
             right = np.array([first_number(text) == compute(a, b) for text, (a, b) in zip(texts, numbers, strict=True)])
             outcomes.append(right)
             part = f"a {sign} b, {count} digit{'s' if count > 1 else ''}"
@@ -62,7 +62,7 @@ def run_strings(run: Run) -> list[Measure]:
             random = run.random("strings", kind, i)
             word = WORDS[int(random.integers(len(WORDS)))]
             problems.append(make(word, word[int(random.integers(len(word)))]))
-        texts = run.continuations(kind, [f"Question: {asked}\nAnswer:".encode() for asked, _ in problems], 48, [b"\n"])
+        texts = run.continuations(kind, [f"Question: {asked}\nAnswer:".encode() for asked, _ in problems], 32, [b"\n"])
         right = [same_answer(text, expected) for text, (_, expected) in zip(texts, problems, strict=True)]
         measures.append(measure("strings", "exact_match", proportion(right), items, items, part=kind, headline=True))
     return measures

@@ -19,6 +19,7 @@ import numpy as np
 from stlm.evaluation.scoring import Pair, WindowScorer, cut_at_stop
 from stlm.evaluation.windows import Window, pair_windows
 from stlm.generate import PREFILL_PATCHES, Generator, Sampling
+from stlm.patch import document_ids
 from stlm.runtime import FORCED, Cache, Runtime
 
 _WORTH_SHARING = 16
@@ -98,7 +99,7 @@ class ArtifactScorer(WindowScorer):
         texts = []
         for i, prompt in enumerate(prompts):
             text = b""
-            for patch in generator.patches(prompt, replace(sampling, seed=sampling.seed + i)):
+            for patch in generator.patches(document_ids(prompt, self.rule)[:-1], replace(sampling, seed=sampling.seed + i)):
                 text += bytes(patch[patch < 256].astype(np.uint8))
                 if len(text) >= max_bytes or any(stop in text for stop in stops):
                     break

@@ -63,7 +63,7 @@ def run_patterns(run: Run) -> list[Measure]:
         for pattern in PATTERNS:
             problems = [pattern_prompt(pattern, shots, run.random("pattern", pattern, shots, i)) for i in range(items)]
             part = f"{pattern}, {shots} shots"
-            texts = run.continuations(part, [prompt.encode() for prompt, _ in problems], 48, [b"\n"])
+            texts = run.continuations(part, [prompt.encode() for prompt, _ in problems], 24, [b"\n"])
             written.append(np.array([text.strip() == options[0].encode() for text, (_, options) in zip(texts, problems, strict=True)]))
             asked = [Problem((prompt,), tuple(f" {option}" for option in options), 0) for prompt, options in problems]
             chosen.append(answer(run, f"{part}, options", asked, [problem.pairs() for problem in asked])[1])

@@ -27,7 +27,7 @@ TITLES = {
     "svamp": "SVAMP",
     "gsm8k": "GSM8K",
     "humaneval": "HumanEval",
-    "few_shot": "shots",
+    "few_shot": "few-shot",
 }
 LOWER_IS_BETTER = ("bits_per_byte", "repeated_4_words", "repeated_4_bytes")
 

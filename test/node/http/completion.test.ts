@@ -62,7 +62,7 @@ describe('a completion', () => {
   test('of several prompts has a choice each, in their order', async () => {
     const echo: Script = async function* echo({ prompt }) {
       if (prompt.length === 3) await new Promise((resolve) => setTimeout(resolve, 30));
-      yield prompt;
+      yield Uint8Array.from(prompt);
       return prompt.length === 3 ? 'deadline' : 'eod';
     };
     const completion = await body(echo, { prompt: ['one', 'four', '5'] });
@@ -124,7 +124,7 @@ describe('a stream', () => {
 
   test('of several prompts interleaves them, each with its own end', async () => {
     const echo: Script = async function* echo({ prompt }) {
-      yield prompt;
+      yield Uint8Array.from(prompt);
       return 'eod';
     };
     const all = await chunks(echo, { prompt: ['one', 'two'] });

@@ -107,7 +107,7 @@ describe('/v1/models', () => {
     const models = json['data'] as { id: string }[];
     expect(models.map(({ id }) => id)).toEqual(['stlm-auto', 'stlm-small']);
     for (const model of models) expect((await get(`/v1/models/${model.id}`)).json).toEqual(model);
-    expect(models[1]).toMatchObject({ object: 'model', owned_by: 'stlm', stlm: { state: 'ready', parameters: 1_000_000, bits_per_byte: 2 } });
+    expect(models[1]).toMatchObject({ object: 'model', owned_by: 'stlm', stlm: { state: 'ready', parameters: 1_000_000, chat: false, bits_per_byte: 2 } });
   });
 });
 
@@ -141,11 +141,12 @@ describe('/openapi.json', () => {
     server = await listen(new ScriptedEngine(says([])));
     const { json } = await get('/openapi.json');
     expect(json).toMatchObject({ openapi: '3.1.0' });
-    expect(Object.keys(json['paths'] as object).toSorted()).toEqual(['/healthz', '/readyz', '/v1/completions', '/v1/models', '/v1/models/{id}', '/v1/route']);
+    expect(Object.keys(json['paths'] as object).toSorted()).toEqual(['/healthz', '/readyz', '/v1/chat/completions', '/v1/completions', '/v1/models', '/v1/models/{id}', '/v1/route']);
     const { schemas } = json['components'] as { schemas: Record<string, { properties: Record<string, object>; required: string[] }> };
     expect(schemas['CompletionRequest']!.required).toEqual(['model', 'prompt']);
+    expect(schemas['ChatCompletionRequest']!.required).toEqual(['model', 'messages']);
     expect(schemas['CompletionRequest']!.properties['temperature']).toMatchObject({ minimum: 0, maximum: 2 });
-    expect(Object.keys(schemas)).toEqual(expect.arrayContaining(['Completion', 'CompletionChunk', 'Error', 'Problem', 'StlmReport']));
+    expect(Object.keys(schemas)).toEqual(expect.arrayContaining(['ChatCompletion', 'ChatCompletionChunk', 'Completion', 'CompletionChunk', 'Error', 'Problem', 'StlmReport']));
   });
 });
 

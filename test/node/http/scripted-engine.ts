@@ -1,6 +1,7 @@
 /** An engine that plays a script of byte chunks: for what the HTTP layer does with bytes, causes and signals, where no model matters. */
 import type { Engine, GenerateOptions, GenerateResult, Placement, StopCause, TierStatus } from '../../../functions/engine/types.js';
 import type { Manifest } from '../../../functions/schema/manifest.js';
+import { CHAT } from '../engine-models.js';
 
 export type Script = (options: GenerateOptions, signal: AbortSignal) => AsyncGenerator<Uint8Array, StopCause, void>;
 
@@ -14,10 +15,14 @@ export class ScriptedEngine implements Engine {
   /** Every call, in order. */
   readonly calls: { readonly options: GenerateOptions; readonly signal: AbortSignal; ended: boolean }[] = [];
 
-  constructor(script: Script, tiers: readonly TierStatus[] = [{ id: 'stlm-small', state: 'ready' }], golden = 'golden') {
+  /** @param chatTiers those that were tuned to chat. */
+  constructor(script: Script, tiers: readonly TierStatus[] = [{ id: 'stlm-small', state: 'ready' }], chatTiers: readonly string[] = []) {
     this.#script = script;
     this.#states = new Map(tiers.map((tier) => [tier.id, tier]));
-    this.manifests = tiers.map(({ id }, index) => manifestOf(id, (index + 1) * 1_000_000, golden));
+    this.manifests = tiers.map(({ id }, index) => ({
+      ...manifestOf(id, (index + 1) * 1_000_000),
+      ...(chatTiers.includes(id) && { chat: CHAT }),
+    }));
   }
 
   status(): readonly TierStatus[] {
@@ -75,7 +80,7 @@ export async function* endless(_options: GenerateOptions, signal: AbortSignal): 
   return 'cancelled';
 }
 
-function manifestOf(id: string, parameters: number, golden: string): Manifest {
+function manifestOf(id: string, parameters: number): Manifest {
   return {
     schemaVersion: 1,
     id,
@@ -90,7 +95,7 @@ function manifestOf(id: string, parameters: number, golden: string): Manifest {
     graph: { inputs: [{ name: 'ids', type: 'int32', shape: [1] }], outputs: [{ name: 'toks', type: 'int32', shape: [1] }] },
     evaluation: { command: '', date: '2026-05-01', bitsPerByte: [], mean: 2 },
     training: { bytesSeen: 1, commit: '', seed: 0, sources: [] },
-    golden: { prompt: 'say', ids: [...new TextEncoder().encode(golden)] },
+    golden: { prompt: 'say', ids: [...new TextEncoder().encode('golden')] },
     latencySeed: { machine: 'script', threads: 1, loadMs: 1, prefillPatchMs: 0.01, decodePatchMs: 0.01 },
   };
 }

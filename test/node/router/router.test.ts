@@ -69,6 +69,15 @@ describe('a warm, idle server', () => {
     expect(tierOf(await serveAlone(server, { ...fields, firstByteBudgetMs: 5 }))).toBe('infeasible');
   });
 
+  test('routes over the tiers that can do what is asked, and over no other', async () => {
+    const server = await warmServer();
+    const only = (...eligible: string[]) => serveAlone(server, { budgetMs: 800, eligible });
+    expect(tierOf(await only('stlm-10m', 'stlm-50m'))).toBe('stlm-50m');
+    expect(tierOf(await only('stlm-10m', 'stlm-100m'))).toBe('stlm-100m');
+    expect((await only('stlm-10m')).answer).toMatchObject({ placement: { tier: 'stlm-10m' }, reason: 'fits', tiers: [{ tier: 'stlm-10m' }] });
+    expect(tierOf(await only())).toBe('unavailable');
+  });
+
   test('counts time already spent before routing', async () => {
     const server = await warmServer();
     const request = routeRequest({ budgetMs: 800, arrivalMs: server.engine.nowMs() - 740 });

@@ -1,50 +1,55 @@
-/** What a completion answers: bodies and stream chunks in the shapes of the OpenAI API, and the report of what was promised and kept. */
+/** What both endpoints for text answer: the report of what was promised and kept, and around it the text in the shape of each. */
 import type { GenerateResult, StopCause } from '../engine/types.js';
 import type { Decision } from '../router/types.js';
-import type { Completion, CompletionChunk, StlmReport, Usage } from '../schema/completion.js';
-import type { CompletionPlan } from './plan.js';
+import type { FinishReason, StlmReport, Usage } from '../schema/answer.js';
+import type { Plan, Prompt } from './plan.js';
 import type { Ended } from './tally.js';
 
 /** What is known of an answer before its first byte. */
 export interface Admitted {
   readonly id: string;
   readonly createdAtS: number;
-  readonly plan: CompletionPlan;
+  readonly plan: Plan;
+  /** By choice. */
+  readonly prompts: readonly Prompt[];
   readonly decision: Decision;
+}
+
+/** How an endpoint of the OpenAI API dresses the same answer. */
+export interface AnswerShape {
+  readonly idPrefix: string;
+  readonly object: string;
+  readonly chunkObject: string;
+  choice(index: number, text: string, finishReason: FinishReason): object;
+  /** What a stream says of a choice before its first text. */
+  chunkOpening?(index: number): object;
+  chunkChoice(index: number, text: string, finishReason: FinishReason | null): object;
 }
 
 /** From the text's own end to the hardest cut. */
 const BY_SEVERITY: readonly StopCause[] = ['eod', 'stop', 'length', 'deadline', 'cancelled'];
 
-export function completion(admitted: Admitted, texts: readonly string[], ended: Ended): Completion {
+export function whole(shape: AnswerShape, admitted: Admitted, texts: readonly string[], ended: Ended): object {
   return {
-    ...shared(admitted),
-    choices: texts.map((text, index) => ({ text, index, logprobs: null, finish_reason: finishReason(ended.results[index]!.stopCause) })),
-    usage: usage(admitted.plan, ended.results),
+    ...shared(admitted, shape.object),
+    choices: texts.map((text, index) => shape.choice(index, text, finishReason(ended.results[index]!.stopCause))),
+    usage: usage(admitted, ended.results),
     stlm: report(admitted, ended),
   };
 }
 
-interface ChunkParts {
-  readonly index: number;
-  readonly text: string;
-  readonly stopCause?: StopCause | undefined;
-  readonly report?: StlmReport | undefined;
-  /** With `stream_options.include_usage` every chunk has the field, and only the last one a value. */
-  readonly withUsage: boolean;
-}
-
-export function chunk(admitted: Admitted, { index, text, stopCause, report, withUsage }: ChunkParts): CompletionChunk {
+/** With `stream_options.include_usage` every chunk has the field, and only the last one a value. */
+export function chunk(shape: AnswerShape, admitted: Admitted, choice: object, withUsage: boolean, ended?: Ended): object {
   return {
-    ...shared(admitted),
-    choices: [{ text, index, logprobs: null, finish_reason: stopCause === undefined ? null : finishReason(stopCause) }],
+    ...shared(admitted, shape.chunkObject),
+    choices: [choice],
     ...(withUsage && { usage: null }),
-    ...(report && { stlm: report }),
+    ...(ended && { stlm: report(admitted, ended) }),
   };
 }
 
-export function usageChunk(admitted: Admitted, results: readonly GenerateResult[]): CompletionChunk {
-  return { ...shared(admitted), choices: [], usage: usage(admitted.plan, results) };
+export function usageChunk(shape: AnswerShape, admitted: Admitted, { results }: Ended): object {
+  return { ...shared(admitted, shape.chunkObject), choices: [], usage: usage(admitted, results) };
 }
 
 /** Known before the first byte, so a stream has them too. */
@@ -83,7 +88,7 @@ function stageTimes(results: readonly GenerateResult[]): StageTimes {
   };
 }
 
-export function report({ plan, decision }: Admitted, { results, firstByteMs, actualMs }: Ended): StlmReport {
+function report({ plan, prompts, decision }: Admitted, { results, firstByteMs, actualMs }: Ended): StlmReport {
   const stages = stageTimes(results);
   const computeMs = stages.prefillMs + stages.decodeMs;
   const completionBytes = sum(results.map((result) => result.completionBytes));
@@ -106,22 +111,22 @@ export function report({ plan, decision }: Admitted, { results, firstByteMs, act
     decode_ms: rounded(stages.decodeMs),
     prompt_patches: sum(results.map(({ promptPatches }) => promptPatches)),
     decoded_patches: sum(results.map(({ decodedPatches }) => decodedPatches)),
-    context_truncated: results.some(({ contextTruncated }) => contextTruncated),
+    context_truncated: prompts.some(({ truncated }) => truncated) || results.some(({ contextTruncated }) => contextTruncated),
   };
 }
 
-function shared({ id, createdAtS, decision }: Admitted) {
-  return { id, object: 'text_completion' as const, created: createdAtS, model: decision.placement.tier };
+function shared({ id, createdAtS, decision }: Admitted, object: string) {
+  return { id, object, created: createdAtS, model: decision.placement.tier };
 }
 
-function finishReason(cause: StopCause): 'stop' | 'length' {
+export function finishReason(cause: StopCause): FinishReason {
   return cause === 'eod' || cause === 'stop' ? 'stop' : 'length';
 }
 
-function usage({ generations }: CompletionPlan, results: readonly GenerateResult[]): Usage {
-  const promptBytes = sum(generations.map(({ prompt }) => prompt.length));
+function usage({ prompts }: Admitted, results: readonly GenerateResult[]): Usage {
+  const promptIds = sum(prompts.map(({ ids }) => ids.length));
   const completionBytes = sum(results.map((result) => result.completionBytes));
-  return { prompt_tokens: promptBytes, completion_tokens: completionBytes, total_tokens: promptBytes + completionBytes };
+  return { prompt_tokens: promptIds, completion_tokens: completionBytes, total_tokens: promptIds + completionBytes };
 }
 
 function sum(values: readonly number[]): number {

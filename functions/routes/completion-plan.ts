@@ -1,0 +1,36 @@
+import { countPromptPatches } from '../engine/patch.js';
+import type { BudgetDefaults } from '../router/budget.js';
+import type { CompletionRequest } from '../schema/completion.js';
+import type { Manifest } from '../schema/manifest.js';
+import { type Arrival, type Plan, routeRequest, samplingOf, targetOf } from './plan.js';
+
+/** @throws as `targetOf` does */
+export function planCompletion(body: CompletionRequest, arrival: Arrival, manifests: readonly Manifest[], budgetDefaults: BudgetDefaults): Plan {
+  const target = targetOf(body, arrival, manifests, budgetDefaults);
+  const prompts = promptsOf(body.prompt).map((ids) => ({ ids, truncated: false }));
+  const sampling = samplingOf(body);
+  const route = routeRequest(body, arrival, target, {
+    promptBytes: Math.max(...prompts.map(({ ids }) => ids.length)),
+    // The complete patches, and the one in which the text will begin.
+    promptPatches: Math.max(...prompts.map(({ ids }) => countPromptPatches(ids))) + 1,
+    generations: prompts.length,
+    hasStop: sampling.stop.length > 0,
+  });
+  return { route, budget: target.budget, sampling, promptsFor: () => prompts };
+}
+
+/** Bytes, whatever the client sends: no special is among them. */
+function promptsOf(prompt: CompletionRequest['prompt']): Uint8Array[] {
+  if (typeof prompt === 'string') return [encode(prompt)];
+  if (isBytes(prompt)) return [Uint8Array.from(prompt)];
+  return prompt.map((one) => (typeof one === 'string' ? encode(one) : Uint8Array.from(one)));
+}
+
+/** An empty array is a prompt of no bytes, not no prompt. */
+function isBytes(prompt: string[] | number[] | number[][]): prompt is number[] {
+  return prompt.length === 0 || typeof prompt[0] === 'number';
+}
+
+function encode(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}

@@ -1,0 +1,121 @@
+/**
+ * Answers a planned request for text: routed, admitted, run, and sent as one JSON body or as a stream of server-sent events. What it
+ * looks like is the endpoint's `AnswerShape`.
+ *
+ * @module
+ */
+import type { Context } from 'hono';
+import type { Flight } from '../drain.js';
+import { follow } from '../router/follow.js';
+import type { TextRequest } from '../schema/request.js';
+import { type Admitted, type AnswerShape, chunk, finishReason, promiseHeaders, timingHeaders, usageChunk, whole } from './answer.js';
+import { refused } from './api-error.js';
+import { type ChoiceEvent, runChoices } from './choices.js';
+import { type AppDeps, type AppEnv, logAnswer } from './context.js';
+import { asApiError } from './error-response.js';
+import type { Plan } from './plan.js';
+import { sseBody, sseLine } from './sse.js';
+import { type Ended, Tally } from './tally.js';
+import { tooLate } from './too-late.js';
+
+/** A request that was admitted and is being answered. */
+interface Run {
+  readonly shape: AnswerShape;
+  readonly admitted: Admitted;
+  readonly events: AsyncGenerator<ChoiceEvent, void, void>;
+  readonly tally: Tally;
+  readonly flight: Flight;
+}
+
+type Form = Pick<TextRequest, 'stream' | 'stream_options'>;
+
+/** @throws {ApiError} what the router refuses. */
+export async function respond(c: Context<AppEnv>, deps: AppDeps, plan: Plan, shape: AnswerShape, form: Form): Promise<Response> {
+  const decision = deps.router.route(plan.route);
+  if (decision.kind !== 'admitted') throw refused(decision);
+  const admitted = {
+    id: `${shape.idPrefix}-${deps.newId()}`,
+    createdAtS: Math.floor(deps.nowMs() / 1_000),
+    plan,
+    prompts: plan.promptsFor(decision.placement.tier),
+    decision,
+  };
+  const run = start(c, deps, admitted, shape);
+  return form.stream ? inPieces(c, deps, run, form.stream_options?.include_usage === true) : atOnce(c, deps, run);
+}
+
+function start(c: Context<AppEnv>, deps: AppDeps, admitted: Admitted, shape: AnswerShape): Run {
+  const { plan, prompts, decision } = admitted;
+  const { deadlineAtMs, placement } = decision;
+  c.set('decision', decision);
+  for (const [name, value] of Object.entries(promiseHeaders(admitted))) c.header(name, value);
+  const flight = deps.drain.takeOff(c.req.raw.signal);
+  const generations = prompts.map(({ ids: prompt }) =>
+    follow(deps.router, decision, deps.engine.generate(placement, { ...plan.sampling, prompt, deadlineAtMs }, flight.signal)),
+  );
+  return {
+    shape,
+    admitted,
+    events: runChoices(generations, flight.stop),
+    tally: new Tally(generations.length, c.var.arrivalMs, deps.nowMs),
+    flight,
+  };
+}
+
+/** Undefined while a choice is still running. @throws {ApiError} when all have ended, too late for any text. */
+function allEnded({ admitted: { decision, plan }, tally }: Run, deps: AppDeps): Ended | undefined {
+  const ended = tally.ended();
+  const refusal = ended && tooLate(ended.results, decision, plan.route, deps);
+  if (refusal) throw refusal;
+  return ended;
+}
+
+async function atOnce(c: Context<AppEnv>, deps: AppDeps, run: Run): Promise<Response> {
+  const { shape, admitted, events, tally, flight } = run;
+  const texts = admitted.prompts.map(() => '');
+  try {
+    for await (const event of events) {
+      tally.note(event);
+      texts[event.index] += event.text;
+    }
+  } finally {
+    flight.land();
+  }
+  const ended = allEnded(run, deps)!;
+  for (const [name, value] of Object.entries(timingHeaders(ended))) c.header(name, value);
+  return c.json(whole(shape, admitted, texts, ended));
+}
+
+/** Answers once the first text is there: until then a failure is still a status code. */
+async function inPieces(c: Context<AppEnv>, deps: AppDeps, run: Run, withUsage: boolean): Promise<Response> {
+  const lines = streamLines(run, deps, withUsage);
+  const first = await lines.next();
+  const onError = (error: unknown) => {
+    deps.logger.error({ requestId: c.var.requestId, error }, 'stream failed');
+    return asApiError(error).body();
+  };
+  c.header('content-type', 'text/event-stream');
+  c.header('cache-control', 'no-cache');
+  // Proxies that buffer would turn a stream into one late answer.
+  c.header('x-accel-buffering', 'no');
+  return c.body(sseBody(first, lines, { onError, onCancel: run.flight.stop, onEnd: () => logAnswer(c, deps) }));
+}
+
+async function* streamLines(run: Run, deps: AppDeps, withUsage: boolean): AsyncGenerator<string, void, void> {
+  const { shape, admitted, events, tally, flight } = run;
+  const begun = new Set<number>();
+  try {
+    for await (const event of events) {
+      const { index, text, result } = event;
+      tally.note(event);
+      const ended = allEnded(run, deps);
+      if (shape.chunkOpening && !begun.has(index)) yield sseLine(chunk(shape, admitted, shape.chunkOpening(index), withUsage));
+      begun.add(index);
+      const choice = shape.chunkChoice(index, text, result ? finishReason(result.stopCause) : null);
+      yield sseLine(chunk(shape, admitted, choice, withUsage, ended));
+    }
+    if (withUsage) yield sseLine(usageChunk(shape, admitted, tally.ended()!));
+  } finally {
+    flight.land();
+  }
+}

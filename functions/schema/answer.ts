@@ -1,0 +1,45 @@
+/**
+ * What every answer of text says beside the text itself.
+ *
+ * @module
+ */
+import { z } from '@hono/zod-openapi';
+
+export const finishReason = z.enum(['stop', 'length']);
+
+export const answerFields = {
+  created: z.int().meta({ description: 'Unix seconds.' }),
+  model: z.string().meta({ description: 'The tier that wrote the text.' }),
+};
+
+export const usageSchema = z
+  .object({ prompt_tokens: z.int(), completion_tokens: z.int(), total_tokens: z.int() })
+  .openapi('Usage', { description: 'In bytes: one token is one byte, or a mark in a chat that says whose turn begins or ends.' });
+
+/** What the router promised and what came of it. */
+export const stlmReportSchema = z
+  .object({
+    tier: z.string(),
+    route_reason: z.string(),
+    load_state: z.enum(['warm', 'cold']).meta({ description: 'Whether the tier had to be loaded for this request.' }),
+    stop_cause: z.enum(['eod', 'stop', 'length', 'deadline', 'cancelled']).meta({ description: 'Of several choices, the most cutting.' }),
+    budget_ms: z.number(),
+    budget_source: z.string(),
+    expected_ms: z.number().meta({ description: 'Arrival to last byte as expected before the first run; half of all answers should take longer.' }),
+    predicted_ms: z.number().meta({ description: 'p95 of arrival to last byte, predicted before the first run.' }),
+    actual_ms: z.number().meta({ description: 'Arrival to last byte of text.' }),
+    time_to_first_byte_ms: z.number(),
+    bytes_per_second: z.number().meta({ description: 'Text per second from the start of prefill to the last byte.' }),
+    queue_ms: z.number(),
+    load_ms: z.number(),
+    prefill_ms: z.number(),
+    decode_ms: z.number(),
+    prompt_patches: z.int(),
+    decoded_patches: z.int(),
+    context_truncated: z.boolean(),
+  })
+  .openapi('StlmReport');
+
+export type FinishReason = z.infer<typeof finishReason>;
+export type StlmReport = z.infer<typeof stlmReportSchema>;
+export type Usage = z.infer<typeof usageSchema>;

@@ -1,0 +1,63 @@
+/**
+ * What every request for text may say, whatever it continues: how long, how it is sampled, how soon, in which form.
+ *
+ * @module
+ */
+import { z } from '@hono/zod-openapi';
+import { bounded } from './bounded.js';
+import { notYet } from './not-yet.js';
+
+export const DEFAULT_MAX_BYTES = 64;
+export const MAX_BYTES = 4_096;
+const MAX_STOPS = 4;
+/** Ten minutes: no client waits longer. */
+export const MAX_BUDGET_MS = 600_000;
+
+const stopText = z.string().min(1).max(256);
+
+const byteKey = z.string().regex(/^(?:\d|[1-9]\d|1\d\d|2[0-4]\d|25[0-5])$/, 'expected byte values 0-255 as keys');
+
+const budgetMs = z.number().positive().max(MAX_BUDGET_MS);
+
+export const textRequestFields = {
+  model: z.string().min(1).max(64).meta({
+    description: '`stlm-auto` routes by latency budget, also as `stlm-auto@80ms`; a tier id pins that tier.',
+    example: 'stlm-auto',
+  }),
+  max_tokens: z.int().min(1).max(MAX_BYTES).nullish().meta({ description: `One token is one byte; ${DEFAULT_MAX_BYTES} if absent.` }),
+  max_completion_tokens: z.int().min(1).max(MAX_BYTES).nullish().meta({ description: 'Read where `max_tokens` is absent.' }),
+  temperature: z.number().min(0).max(2).nullish().meta({ description: '1 if absent; 0 is greedy.' }),
+  top_p: z.number().gt(0).max(1).nullish(),
+  top_k: z.int().min(0).max(256).nullish().meta({ description: '0 is off.' }),
+  seed: z.int().nullish().meta({ description: 'The same seed on the same tier gives the same text.' }),
+  stop: z
+    .union([stopText, bounded(MAX_STOPS, z.array(stopText).max(MAX_STOPS))], { error: `expected a string or up to ${MAX_STOPS} of them, 1 to 256 characters each` })
+    .nullish(),
+  logit_bias: bounded(256, z.record(byteKey, z.number().min(-100).max(100)))
+    .nullish()
+    .meta({ description: 'Byte value to the bias added to its logit.' }),
+  stream: z.boolean().nullish(),
+  stream_options: z.object({ include_usage: z.boolean().nullish() }).nullish(),
+  latency_budget_ms: budgetMs.nullish().meta({ description: "Milliseconds from the request's arrival to its last byte of text." }),
+  ttft_budget_ms: budgetMs.nullish().meta({ description: 'Milliseconds from arrival to the first byte of text.' }),
+  service_tier: z.enum(['auto', 'default', 'scale', 'flex', 'priority']).nullish(),
+  user: z.string().nullish(),
+
+  n: notYet(z.literal(1)),
+  frequency_penalty: notYet(z.literal(0)),
+  presence_penalty: notYet(z.literal(0)),
+  repetition_penalty: notYet(z.literal(1)),
+  min_p: notYet(z.literal(0)),
+  max_words: notYet(z.null()),
+  response_format: notYet(z.object({ type: z.literal('text') })),
+  regex: notYet(z.null()),
+};
+
+export type TextRequest = z.infer<z.ZodObject<typeof textRequestFields>>;
+
+/** For `refine`: options of a stream on a request for none are a mistake. */
+export function streamsIfOptions({ stream, stream_options }: Pick<TextRequest, 'stream' | 'stream_options'>): boolean {
+  return !stream_options || stream === true;
+}
+
+export const STREAM_OPTIONS_ISSUE = { path: ['stream_options'], message: 'only allowed together with stream: true' };
