@@ -192,8 +192,8 @@ class LanguageModel(ABC, nn.Module):
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
 
-    def states(self, x: Tensor) -> Tensor:
-        """Trunk: [batch, places, width] -> normalised states of the same shape."""
+    def run_trunk(self, x: Tensor) -> Tensor:
+        """[batch, places, width] -> normalised states of the same shape."""
         for block in self.trunk:
             for _ in range(self.config.repeats):
                 x = block(x, self.cos, self.sin, self.shared_mlp)
@@ -303,6 +303,10 @@ class PatchLM(LanguageModel):
         prefixes = summed[entry] + hashed(self, at // c.cap, entry)
         return whole.reshape(*rows.shape[:2], c.local_width), prefixes
 
+    def states(self, whole: Tensor) -> Tensor:
+        """Whole-patch features [batch, patches, local_width] -> normalised states [batch, patches, width]."""
+        return self.run_trunk(self.lift(norm(whole)))
+
     @staticmethod
     def place_sums(table: Table, row: Tensor) -> Tensor:
         """`row` int64 [patches, cap] of place rows -> their sums over each prefix, [patches * (cap + 1), local_width]."""
@@ -316,7 +320,7 @@ class PatchLM(LanguageModel):
         length = (rows.shape[1] - 1) * c.cap
         prefixes_at = wanted + (wanted // length + 1) * c.cap
         whole, prefixes = self.prefix_features(rows, before, prefixes_at)
-        state = self.drop(self.states(self.lift(norm(whole[:, :-1])))).flatten(0, 1)
+        state = self.drop(self.states(whole[:, :-1])).flatten(0, 1)
         z = state[wanted // c.cap] + prefixes
         if c.local_attention:
             mask = self.local_mask(rows)

@@ -52,7 +52,7 @@ class TokenLM(LanguageModel):
         self.add_trunk(config)
 
     def logits_at(self, rows: Tensor, at: Tensor) -> Tensor:
-        state = self.states(norm(self.embedding(rows[:, :-1, 0]))).flatten(0, 1)
+        state = self.run_trunk(norm(self.embedding(rows[:, :-1, 0]))).flatten(0, 1)
         table = fake_quantize(self.embedding.weight) if self.embedding.int4 else self.embedding.weight
         return F.linear(state[at], table)
 
