@@ -75,7 +75,8 @@ class Trainer:
         self.base_rates = [[group["lr"] for group in o.param_groups] for o in self.optimizers]
         self.step = 0
         self.bytes_seen = 0
-        self.patches_seen = 0
+        self.bytes_read = 0
+        self.patches_read = 0
         self.seconds = 0.0
         self.flops = 0.0
         self.parent_bytes = 0
@@ -131,7 +132,7 @@ class Trainer:
         self.loader.restore(json.loads(content["stream"]))
         self.data_state = self.loader.state
         self.step, self.bytes_seen, self.seconds = content["step"], content["run_bytes"], content["seconds"]
-        self.patches_seen, self.flops = content["patches_seen"], content["flops"]
+        self.bytes_read, self.patches_read, self.flops = content["bytes_read"], content["patches_read"], content["flops"]
         self.parent_bytes = content["bytes_seen"] - content["run_bytes"]
         self.chat = content["chat"]
         if self.world.rank == 0:
@@ -172,8 +173,9 @@ class Trainer:
                 "seconds": self.seconds,
                 "run_bytes": self.bytes_seen,
                 "bytes_seen": self.parent_bytes + self.bytes_seen,
-                "patches_seen": self.patches_seen,
-                "bytes_per_patch": self.bytes_seen / max(1, self.patches_seen),
+                "bytes_read": self.bytes_read,
+                "patches_read": self.patches_read,
+                "bytes_per_patch": self.bytes_read / max(1, self.patches_read),
                 "flops": self.flops,
                 "chat": self.chat,
                 "seed": self.args.seed,
@@ -215,8 +217,10 @@ class Trainer:
         self.step += 1
         seen = self.world.total(batch.bytes)
         self.bytes_seen += seen
+        # Of this process's share: they only make a ratio.
+        self.bytes_read += batch.read
+        self.patches_read += batch.patches
         patches = self.args.batch_rows * self.args.row_patches
-        self.patches_seen += patches
         self.flops += step_flops(self.model, patches, count, self.args.row_patches)
         return Loss(self.step, self.world.sum(plain), seen)
 
