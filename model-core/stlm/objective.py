@@ -46,7 +46,8 @@ def make_batch(rows: np.ndarray, rule: PatchRule | TokenRule, device: str, *, fi
         room = min(int(PLACES_PER_PATCH * rows.shape[0] * (rows.shape[1] - 1)), len(targets))
         at = at[:room]
         ids = len(at)
-        at = np.pad(at, (0, room - ids))
+        # Filling is spread over the batch: gradients of one place would wait for each other.
+        at = np.concatenate([at, np.arange(room - ids) % len(targets)])
     weight = (np.arange(len(at)) < ids).astype(np.float32)
     # A special counts as the byte that it takes in a shard.
     lengths = np.maximum(rule.byte_lengths[targets], 1) * known
@@ -60,7 +61,7 @@ def make_batch(rows: np.ndarray, rule: PatchRule | TokenRule, device: str, *, fi
 def send(array: np.ndarray, device: str) -> Tensor:
     """The array on the device; to a GPU through pinned memory, so that the copy waits for nothing."""
     tensor = torch.from_numpy(array)
-    return tensor.pin_memory().to(device, non_blocking=True) if device == "cuda" else tensor
+    return tensor.pin_memory().to(device, non_blocking=True) if device.startswith("cuda") else tensor
 
 
 class Objective:
