@@ -75,6 +75,14 @@ def speeds_of(spec: Spec, out: Path, *, measured: bool) -> dict[str, Speed | str
     return known
 
 
+def scaling_section(spec: Spec, out: Path, picture: Path) -> str:
+    """The report's section of curves and fits, or why there is none: the table above it is not lost for that."""
+    try:
+        return scaling.write(spec, out, picture)
+    except ValueError as error:
+        return f"\n## Scaling\n\nNo fit: {error}.\n"
+
+
 def main(args: argparse.Namespace, call: Call = in_a_process) -> int:
     try:
         spec = specify(args)
@@ -91,7 +99,7 @@ def main(args: argparse.Namespace, call: Call = in_a_process) -> int:
         command = f"python -m stlm ablate {shlex.quote(str(args.spec))} --out {shlex.quote(str(args.out))}"
         text = report.table(spec, rows, failures, command)
         if spec.kind == "scaling":
-            text += scaling.write(spec, args.out, written.with_suffix(".svg"))
+            text += scaling_section(spec, args.out, written.with_suffix(".svg"))
         else:
             report.draw(spec, rows, written.with_suffix(".svg"))
         written.write_text(text, encoding="utf-8")

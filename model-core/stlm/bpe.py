@@ -22,7 +22,7 @@ from tokenizers.pre_tokenizers import Split
 from tokenizers.trainers import BpeTrainer
 
 from stlm import options
-from stlm.data import LANES, RowStream, Source, factor
+from stlm.data import CONTEXT_ONLY, LANES, RowStream, Source, factor
 from stlm.shards import ShardIndex, iterate_documents
 
 VOCABULARY = 32_768
@@ -97,9 +97,19 @@ class TokenSource(Source):
 
     rule: TokenRule
 
-    def __init__(self, folder: Path, index: ShardIndex, name: str, rule: TokenRule, seed: int, *, masked: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        index: ShardIndex,
+        name: str,
+        rule: TokenRule,
+        seed: int,
+        *,
+        masked: bool = False,
+        part: tuple[int, int] = (0, 1),
+    ) -> None:
         """Raises ValueError for a chat source: its specials have no token."""
-        super().__init__(folder, index, name, rule, seed, masked=masked)
+        super().__init__(folder, index, name, rule, seed, masked=masked, part=part)
         if self.chat:
             raise ValueError(f"{name}: a BPE control reads no chats; leave it out with --mix {name}=0")
         self.tokens = lru_cache(maxsize=2 * LANES)(self.encode_piece)
@@ -115,7 +125,7 @@ class TokenSource(Source):
 
     def document(self, number: int) -> np.ndarray:
         """uint16 tokens of the `number`-th piece of the order."""
-        return self.tokens(number % len(self.documents))
+        return self.tokens(number % len(self.order))
 
     def encode_piece(self, number: int) -> np.ndarray:
         shard, start = self.documents[self.order[number]]
@@ -154,7 +164,9 @@ def sample(folder: Path, size: int, mix: dict[str, float]) -> Iterator[str]:
 
 
 def train_tokenizer(texts: Iterator[str], vocabulary: int) -> TokenRule:
-    """A tokenizer of at most `vocabulary` ids, the specials included."""
+    """A tokenizer of at most `vocabulary` ids, the specials included. Raises ValueError where rows could not hold them."""
+    if vocabulary > CONTEXT_ONLY:
+        raise ValueError(f"--vocabulary {vocabulary}: rows hold ids below {CONTEXT_ONLY}")
     tokenizer = Tokenizer(BPE())
     tokenizer.pre_tokenizer = Split(Regex(_WORDS), "isolated")  # pyright: ignore[reportAttributeAccessIssue]
     alphabet = [chr(byte) for byte in range(256)]

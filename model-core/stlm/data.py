@@ -34,10 +34,21 @@ CONTEXT_ONLY = 0x8000
 
 
 class Source:
-    """Documents of one source in a seeded order, read by `LANES` lanes; `masked` tells a chat source to mask its rows."""
+    """Documents of one source in a seeded order, read by `LANES` lanes; `masked` tells a chat source to mask its rows.
+
+    `part` (number, of how many) takes its share of the documents; where there are too few to share out, all of them.
+    """
 
     def __init__(
-        self, folder: Path, index: ShardIndex, name: str, rule: PatchRule | TokenRule, seed: int, *, masked: bool = False
+        self,
+        folder: Path,
+        index: ShardIndex,
+        name: str,
+        rule: PatchRule | TokenRule,
+        seed: int,
+        *,
+        masked: bool = False,
+        part: tuple[int, int] = (0, 1),
     ) -> None:
         self.name = name
         self.rule = rule
@@ -46,7 +57,9 @@ class Source:
         self.shards = [open_shard(folder, shard) for shard in index.shards_of(name)]
         self.documents = self.find_documents()
         digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
-        self.order = np.random.default_rng(int.from_bytes(digest[:8], "big")).permutation(len(self.documents))
+        order = np.random.default_rng(int.from_bytes(digest[:8], "big")).permutation(len(self.documents))
+        number, parts = part
+        self.order = order[number::parts] if len(order) >= LANES * parts else order
         self.next_document = LANES
         self.turn = 0
         self.lanes = [[lane, 0] for lane in range(LANES)]
@@ -57,7 +70,7 @@ class Source:
 
     def document(self, number: int) -> np.ndarray:
         """uint8 bytes, as stored, of the `number`-th document of the order, which starts over at its end."""
-        shard, document = self.documents[self.order[number % len(self.documents)]]
+        shard, document = self.documents[self.order[number % len(self.order)]]
         data, offsets = self.shards[shard]
         return data[offsets[document] : offsets[document + 1]]
 
@@ -118,7 +131,8 @@ class RowStream:
 
     `mix` multiplies the share (bytes x the weight recorded at `prepare`) of every source whose name fits a pattern (`chat-*`); 0
     leaves it out; where several patterns fit, all of them multiply. `masked` marks what is
-    only context in chat sources (`CONTEXT_ONLY`); every id of other sources is scored.
+    only context in chat sources (`CONTEXT_ONLY`); every id of other sources is scored. `part` (number, of how many) reads one part
+    of the documents, for streams side by side.
     Raises ValueError for a pattern in `mix` that fits no source, for a name that two folders have, or when no source is left.
     """
 
@@ -133,6 +147,7 @@ class RowStream:
         mix: dict[str, float],
         *,
         masked: bool = False,
+        part: tuple[int, int] = (0, 1),
     ) -> None:
         indexes = {folder: ShardIndex.load(folder) for folder in folders}
         home: dict[str, Path] = {}
@@ -150,9 +165,9 @@ class RowStream:
             raise ValueError(f"{where}: no documents to train on")
         self.patches = patches
         self.licence = {s.name: s.licence or "unknown" for s in described.values()}
-        self.sources = [self.source_type(home[name], indexes[home[name]], name, rule, seed, masked=masked) for name in shares]
+        self.sources = [self.source_type(home[name], indexes[home[name]], name, rule, seed, masked=masked, part=part) for name in shares]
         self.probability = np.array(list(shares.values())) / sum(shares.values())
-        self.random = np.random.default_rng(seed)
+        self.random = np.random.default_rng([seed, part[0]])
 
     def rows(self, count: int) -> np.ndarray:
         """uint16 [count, patches + 1, cap]."""

@@ -22,7 +22,9 @@ class World:
         if device == "cuda":
             if not torch.cuda.is_available():
                 raise ValueError("--device cuda: PyTorch sees no CUDA device here")
-            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+            # By its number: a thread that makes batches would take "cuda" for the first one.
+            self.device = f"cuda:{int(os.environ.get('LOCAL_RANK', '0'))}"
+            torch.cuda.set_device(self.device)
             # The forward pass is bf16 anyway; this is for Muon, whose iteration bears the 10 bits of TF32.
             torch.set_float32_matmul_precision("high")
         if self.size > 1:

@@ -1,7 +1,7 @@
 """Batches for the trainer, built ahead of it in a thread, and in processes where one thread cannot keep a GPU fed.
 
 One thread makes about 10 MB of rows a second. `Loader` with N processes takes one batch from each in turn; each has its own
-stream, whose seed is the run's seed and its number, so the order is a function of the seed and of N alone. Every batch comes with
+stream over its share of the documents, so the order is a function of the seed and of N alone. Every batch comes with
 the state after it, which a checkpoint keeps.
 """
 
@@ -25,28 +25,25 @@ if TYPE_CHECKING:
     from stlm.bpe import TokenRule
 
 Item = TypeVar("Item")
-MakeStream = Callable[[int], RowStream]
-"""The stream of a worker, by its seed."""
+MakeStream = Callable[[int, int], RowStream]
+"""The stream of a worker, by its number and that of all workers; picklable."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything of a `RowStream` but its seed; a worker process gets it and makes its own."""
+    """Everything of a run's streams; a worker process gets it and makes its own."""
 
     folders: tuple[Path, ...]
     rule: PatchRule | TokenRule
     patches: int
+    seed: int
     mix: dict[str, float]
     masked: bool = False
     stream: type[RowStream] = RowStream
 
-    def __call__(self, seed: int) -> RowStream:
-        return self.stream(self.folders, self.rule, self.patches, seed, self.mix, masked=self.masked)
-
-
-def worker_seed(seed: int, worker: int) -> int:
-    """Seeds of different runs and workers differ; worker 0 has the run's own."""
-    return seed + 1_000_003 * worker
+    def __call__(self, worker: int, workers: int) -> RowStream:
+        part = (worker, workers)
+        return self.stream(self.folders, self.rule, self.patches, self.seed, self.mix, masked=self.masked, part=part)
 
 
 def _put(out: Any, item: object) -> None:
@@ -60,10 +57,10 @@ def _put(out: Any, item: object) -> None:
                 os._exit(1)
 
 
-def _work(make_stream: MakeStream, seed: int, state: dict[str, Any] | None, rows: int, out: Any) -> None:
+def _work(make_stream: MakeStream, worker: int, workers: int, state: dict[str, Any] | None, rows: int, out: Any) -> None:
     """A worker process: its stream's batches, until the parent ends it."""
     try:
-        stream = make_stream(seed)
+        stream = make_stream(worker, workers)
         if state is not None:
             stream.restore(state)
         while True:
@@ -73,15 +70,14 @@ def _work(make_stream: MakeStream, seed: int, state: dict[str, Any] | None, rows
 
 
 class Loader:
-    """Batches of `rows` rows with the state after each. `make_stream` must be picklable when there are worker processes."""
+    """Batches of `rows` rows with the state after each."""
 
-    def __init__(self, make_stream: MakeStream, seed: int, rows: int, workers: int) -> None:
+    def __init__(self, make_stream: MakeStream, rows: int, workers: int) -> None:
         self.make_stream = make_stream
-        self.seed = seed
         self.rows = rows
         self.workers = workers
         # Raises here, before any work, what is wrong with the data or the mix.
-        self.stream = make_stream(seed)
+        self.stream = make_stream(0, workers)
         states = [self.stream.state(), *(None for _ in range(1, workers))]
         self.state: dict[str, Any] = {"turn": 0, "streams": states}
 
@@ -106,7 +102,7 @@ class Loader:
         processes = [
             context.Process(
                 target=_work,
-                args=(self.make_stream, worker_seed(self.seed, number), self.state["streams"][number], self.rows, queue),
+                args=(self.make_stream, number, self.workers, self.state["streams"][number], self.rows, queue),
                 daemon=True,
             )
             for number, queue in enumerate(queues)

@@ -21,7 +21,8 @@ PLACES_PER_PATCH = 6.0
 @dataclass(frozen=True)
 class Batch:
     """`rows` int64 [batch, S + 1, cap]; `at` int64 [n], flat places in rows[:, 1:]; `target` int64 [n], the ids there;
-    `weight` float32 [n], 0 where `at` is filling; `ids`: how many are scored; `bytes`: how many bytes they stand for."""
+    `weight` float32 [n], 0 where `at` is filling; `ids`: how many are scored; `bytes`: how many bytes they stand for; `read`:
+    how many bytes are read, scored or not, in how many `patches`."""
 
     rows: Tensor
     at: Tensor
@@ -29,30 +30,38 @@ class Batch:
     weight: Tensor
     ids: int
     bytes: int
+    read: int
+    patches: int
 
 
 def make_batch(rows: np.ndarray, rule: PatchRule | TokenRule, device: str, *, fixed: bool) -> Batch:
     """A batch from the stream's rows, uint16 [batch, S + 1, cap], some flagged CONTEXT_ONLY; `fixed` gives all batches one shape."""
     clean = (rows & (CONTEXT_ONLY - 1)).astype(np.int64)
     targets = clean[:, 1:].reshape(-1)
-    at = np.flatnonzero((targets != rule.specials["pad"]) & (rows[:, 1:].reshape(-1) < CONTEXT_ONLY))
+    known = targets != rule.specials["pad"]
+    at = np.flatnonzero(known & (rows[:, 1:].reshape(-1) < CONTEXT_ONLY))
     ids = len(at)
     if fixed:
         # Where patches are shorter than that (flat bytes, tokens), every place has room.
         room = min(int(PLACES_PER_PATCH * rows.shape[0] * (rows.shape[1] - 1)), len(targets))
         at = at[:room]
         ids = len(at)
-        at = np.pad(at, (0, room - ids))
+        # Filling is spread over the batch: gradients of one place would wait for each other.
+        at = np.concatenate([at, np.arange(room - ids) % len(targets)])
     weight = (np.arange(len(at)) < ids).astype(np.float32)
     # A special counts as the byte that it takes in a shard.
-    seen = int(np.maximum(rule.byte_lengths[targets[at[:ids]]], 1).sum())
-    return Batch(send(clean, device), send(at, device), send(targets[at], device), send(weight, device), ids, seen)
+    lengths = np.maximum(rule.byte_lengths[targets], 1) * known
+    patches = int(known.reshape(-1, rows.shape[2]).any(axis=1).sum())
+    return Batch(
+        send(clean, device), send(at, device), send(targets[at], device), send(weight, device),
+        ids=ids, bytes=int(lengths[at[:ids]].sum()), read=int(lengths.sum()), patches=patches,
+    )  # fmt: skip
 
 
 def send(array: np.ndarray, device: str) -> Tensor:
     """The array on the device; to a GPU through pinned memory, so that the copy waits for nothing."""
     tensor = torch.from_numpy(array)
-    return tensor.pin_memory().to(device, non_blocking=True) if device == "cuda" else tensor
+    return tensor.pin_memory().to(device, non_blocking=True) if device.startswith("cuda") else tensor
 
 
 class Objective:

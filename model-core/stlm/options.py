@@ -42,16 +42,21 @@ def pairs(given: list[str], option: str) -> dict[str, str]:
     for pair in given:
         if "=" not in pair:
             raise ValueError(f"{option} {pair!r}: expected NAME=VALUE")
-    return dict(pair.split("=", 1) for pair in given)
+    named = dict(pair.split("=", 1) for pair in given)
+    if len(named) < len(given):
+        raise ValueError(f"{option}: a name is given twice ({', '.join(given)})")
+    return named
 
 
 def mix(given: list[str]) -> dict[str, float]:
     """Factors of --mix. Raises ValueError naming the entry whose factor is no number of 0 or more."""
-    factors = {}
-    for name, text in pairs(given, "--mix").items():
-        factors[name] = _number(text)
-        if not 0 <= factors[name] < float("inf"):
+    factors: dict[str, float] = {}
+    for entry in given:
+        name, text = next(iter(pairs([entry], "--mix").items()))
+        if not 0 <= (factor := _number(text)) < float("inf"):
             raise ValueError(f"--mix {name}={text}: expected a number of 0 or more")
+        # All that fits a source multiplies, a name given twice too.
+        factors[name] = factors.get(name, 1.0) * factor
     return factors
 
 

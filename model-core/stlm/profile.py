@@ -10,6 +10,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import torch
+from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity
 
 from stlm.trainer import Trainer
@@ -19,6 +20,7 @@ from matplotlib import pyplot as plt
 
 WARMUP_STEPS, PROFILED_STEPS = 3, 5
 KINDS = (
+    ("compiled elementwise work", r"^triton_"),
     ("matrix products", r"mm|gemm|matmul|linear|cutlass|xmma|nvjet"),
     ("attention", r"attention|flash|fmha"),
     ("table lookups", r"index|embedding|gather|scatter"),
@@ -51,7 +53,9 @@ def profile(trainer: Trainer, folder: Path) -> None:
                 trainer.read(trainer.train_step(next(batches)[0]))
     spent: defaultdict[str, float] = defaultdict(float)
     for event in profiler.key_averages():
-        # On a GPU what counts is the kernels' own time; the host only waits for them.
+        # On a GPU what counts is the kernels' own time: the operators that launched them repeat it, and so do annotations.
+        if cuda and (event.device_type != DeviceType.CUDA or event.is_user_annotation):
+            continue
         microseconds = event.self_device_time_total if cuda else event.self_cpu_time_total
         if microseconds > 0:
             spent[kind_of(event.key)] += microseconds / 1e3 / PROFILED_STEPS

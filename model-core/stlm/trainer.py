@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Generator
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,12 @@ PLOT = "loss.svg"
 
 
 def rate_scale(fraction: float, step: int, warmup_steps: int, warmdown: float, final: float = 0.05) -> float:
-    """Factor on every learning rate: linear warm-up, flat, linear fall to `final` over the last `warmdown` of the budget."""
+    """Factor on every learning rate: linear warm-up, flat, linear fall to `final` over the last `warmdown` of the budget.
+
+    A run of few steps is warm after a tenth of its budget.
+    """
     fall = min(1.0, max(0.0, (1.0 - fraction) / warmdown)) if warmdown else 1.0
-    return min(1.0, (step + 1) / max(1, warmup_steps)) * (final + (1 - final) * fall)
+    return min(1.0, max((step + 1) / max(1, warmup_steps), 10 * fraction)) * (final + (1 - final) * fall)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,15 +71,16 @@ class Trainer:
             raise ValueError(f"--batch-rows {args.batch_rows}: must be a multiple of the {self.world.size} processes")
         torch.manual_seed(args.seed)
         self.bf16 = args.precision == "bf16"
-        self.model: LanguageModel = family.model().to(args.device)
-        recipe = Recipe(tuple(args.data), self.rule, args.row_patches, mix, args.masked, family.stream)
-        self.loader = Loader(recipe, args.seed, args.batch_rows, args.loaders)
+        self.model: LanguageModel = family.model().to(self.world.device)
+        recipe = Recipe(tuple(args.data), self.rule, args.row_patches, args.seed, mix, args.masked, family.stream)
+        self.loader = Loader(recipe, args.batch_rows, args.loaders)
         self.data_state = self.loader.state
         self.optimizers = make_optimizers(self.model, args.matrix_lr, args.table_lr, args.head_lr, args.weight_decay)
         self.base_rates = [[group["lr"] for group in o.param_groups] for o in self.optimizers]
         self.step = 0
         self.bytes_seen = 0
-        self.patches_seen = 0
+        self.bytes_read = 0
+        self.patches_read = 0
         self.seconds = 0.0
         self.flops = 0.0
         self.parent_bytes = 0
@@ -94,7 +99,7 @@ class Trainer:
         self.validation = None
         if args.heldout:
             held = family.stream([args.heldout], self.rule, args.row_patches, 1, {})
-            self.validation = torch.from_numpy(held.rows(64).astype(np.int64)).to(args.device)
+            self.validation = torch.from_numpy(held.rows(64).astype(np.int64)).to(self.world.device)
 
     @property
     def fraction(self) -> float:
@@ -118,7 +123,7 @@ class Trainer:
             raise ValueError(f"--teacher {path}: cuts text into other patches (cap {teacher.config.cap}, ours {self.rule.cap})")
         if self.args.row_patches > teacher.config.context:
             raise ValueError(f"--teacher {path}: its context is {teacher.config.context} patches, --row-patches is {self.args.row_patches}")
-        return teacher.to(self.args.device).requires_grad_(False)
+        return teacher.to(self.world.device).requires_grad_(False)
 
     def resume(self) -> None:
         content = checkpoint.load(self.path)
@@ -131,7 +136,7 @@ class Trainer:
         self.loader.restore(json.loads(content["stream"]))
         self.data_state = self.loader.state
         self.step, self.bytes_seen, self.seconds = content["step"], content["run_bytes"], content["seconds"]
-        self.patches_seen, self.flops = content["patches_seen"], content["flops"]
+        self.bytes_read, self.patches_read, self.flops = content["bytes_read"], content["patches_read"], content["flops"]
         self.parent_bytes = content["bytes_seen"] - content["run_bytes"]
         self.chat = content["chat"]
         if self.world.rank == 0:
@@ -172,8 +177,9 @@ class Trainer:
                 "seconds": self.seconds,
                 "run_bytes": self.bytes_seen,
                 "bytes_seen": self.parent_bytes + self.bytes_seen,
-                "patches_seen": self.patches_seen,
-                "bytes_per_patch": self.bytes_seen / max(1, self.patches_seen),
+                "bytes_read": self.bytes_read,
+                "patches_read": self.patches_read,
+                "bytes_per_patch": self.bytes_read / max(1, self.patches_read),
                 "flops": self.flops,
                 "chat": self.chat,
                 "seed": self.args.seed,
@@ -194,9 +200,18 @@ class Trainer:
             with closing(self.loader.batches()) as loaded:
                 for rows, state in loaded:
                     share = self.world.share(rows)
-                    yield make_batch(share, self.rule, self.args.device, fixed=self.args.compile), state
+                    yield make_batch(share, self.rule, self.world.device, fixed=self.args.compile), state
 
         return ahead(prepared())
+
+    def compile_for(self, batch: Batch) -> None:
+        """Compiles what the run will need, on a first batch: within its budget a short stage would end before its first steps."""
+        if not self.args.compile or self.fraction >= 1:
+            return
+        for rounded in sorted({self.fraction >= 1 - self.args.int4_fraction, self.args.int4_fraction > 0}):
+            self.model.set_int4(rounded)
+            self.objective(batch)[0].backward()
+        self.model.zero_grad(set_to_none=True)
 
     def train_step(self, batch: Batch) -> Loss:
         """One update on a whole batch, of which this process has its share."""
@@ -215,8 +230,10 @@ class Trainer:
         self.step += 1
         seen = self.world.total(batch.bytes)
         self.bytes_seen += seen
+        # Of this process's share: they only make a ratio.
+        self.bytes_read += batch.read
+        self.patches_read += batch.patches
         patches = self.args.batch_rows * self.args.row_patches
-        self.patches_seen += patches
         self.flops += step_flops(self.model, patches, count, self.args.row_patches)
         return Loss(self.step, self.world.sum(plain), seen)
 
@@ -247,19 +264,22 @@ class Trainer:
                    bar_format="{l_bar}{bar}| {postfix}")  # fmt: skip
         stopped = False
         with closing(self.batches()) as batches:
-            for batch, state in batches:
+            first = next(batches)
+            self.compile_for(first[0])
+            started = time.monotonic()
+            for batch, state in chain([first], batches):
                 if self.fraction >= 1 or stopped:
                     break
                 loss = self.train_step(batch)
                 self.data_state = state
                 bits = self.read(loss)
-                self.seconds = self.world.agree(before + time.monotonic() - self.started)
-                stopped = args.stop_after is not None and self.seconds - before >= args.stop_after
+                self.seconds = self.world.agree(before + time.monotonic() - started)
+                stopped = args.stop_after is not None and self.world.agree(time.monotonic() - self.started) >= args.stop_after
                 line = {"step": self.step, "seconds": round(self.seconds, 2), "bytes": self.parent_bytes + self.bytes_seen,
                         "loss": bits, "bytes_per_second": round(self.bytes_seen / self.seconds)}  # fmt: skip
                 if self.peak:
                     line["flop_utilisation"] = round(self.flops / self.seconds / self.world.size / self.peak, 4)
-                if self.seconds - validated > args.validate_seconds:
+                if self.seconds - validated > args.validate_seconds and self.fraction < 1:
                     line |= self.validation_line()
                     validated = self.seconds
                 if self.seconds - saved > args.checkpoint_seconds:

@@ -27,26 +27,30 @@ ROOT = Path(__file__).parent.parent
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     folder = tmp_path_factory.mktemp("data")
     write_corpus(folder, {"a": documents(60), "b": documents(60, 1)})
-    return Recipe((folder,), PatchRule.load(), 16, {})
+    return Recipe((folder,), PatchRule.load(), 16, 3, {})
 
 
 @pytest.fixture(scope="module")
 def first(recipe: Recipe) -> list[tuple[np.ndarray, dict[str, object]]]:
-    with closing(Loader(recipe, 3, 4, 2).batches()) as batches:
+    with closing(Loader(recipe, 4, 2).batches()) as batches:
         return list(islice(batches, 7))
 
 
-def test_processes_take_turns_and_start_apart(first: list[tuple[np.ndarray, dict[str, object]]], recipe: Recipe) -> None:
-    with closing(Loader(recipe, 3, 4, 1).batches()) as batches:
-        alone = [rows for rows, _ in islice(batches, 4)]
-    for mine, theirs in zip(alone, first[::2], strict=True):
-        np.testing.assert_array_equal(mine, theirs[0])
-    assert not np.array_equal(first[0][0], first[1][0])
+def test_processes_take_turns(first: list[tuple[np.ndarray, dict[str, object]]], recipe: Recipe) -> None:
+    streams = [recipe(worker, 2) for worker in range(2)]
+    for number, (rows, _) in enumerate(first):
+        np.testing.assert_array_equal(rows, streams[number % 2].rows(4))
+
+
+def test_workers_share_the_documents_out(recipe: Recipe) -> None:
+    shares = [{tuple(source.documents[i]) for i in source.order} for source in (recipe(worker, 2).sources[0] for worker in range(2))]
+    assert shares[0].isdisjoint(shares[1])
+    assert len(shares[0] | shares[1]) == 60
 
 
 @pytest.mark.parametrize("after", [1, 4])
 def test_a_loader_goes_on_from_any_batch(first: list[tuple[np.ndarray, dict[str, object]]], recipe: Recipe, after: int) -> None:
-    again = Loader(recipe, 3, 4, 2)
+    again = Loader(recipe, 4, 2)
     again.restore(first[after - 1][1])
     with closing(again.batches()) as batches:
         for rows, _ in first[after:]:
@@ -55,12 +59,12 @@ def test_a_loader_goes_on_from_any_batch(first: list[tuple[np.ndarray, dict[str,
 
 def test_another_number_of_loaders_cannot_go_on(first: list[tuple[np.ndarray, dict[str, object]]], recipe: Recipe) -> None:
     with pytest.raises(ValueError, match="came from 2 loaders"):
-        Loader(recipe, 3, 4, 1).restore(first[0][1])
+        Loader(recipe, 4, 1).restore(first[0][1])
 
 
 def test_what_a_process_cannot_read_is_told(tmp_path: Path) -> None:
     write_corpus(tmp_path, {"a": documents(20)})
-    loader = Loader(Recipe((tmp_path,), PatchRule.load(), 16, {}), 3, 4, 2)
+    loader = Loader(Recipe((tmp_path,), PatchRule.load(), 16, 3, {}), 4, 2)
     (tmp_path / "a-0000.bin").write_bytes(b"")
     with closing(loader.batches()) as batches, pytest.raises(ValueError, match=r"a-0000\.bin|mmap an empty file"):
         next(batches)
@@ -101,7 +105,7 @@ def test_kill_9_of_the_trainer_leaves_no_loader_behind(recipe: Recipe) -> None:
         "from stlm.loader import Loader, Recipe\n"
         "from stlm.patch import PatchRule\n"
         "if __name__ == '__main__':\n"
-        "    batches = Loader(Recipe((pathlib.Path(sys.argv[1]),), PatchRule.load(), 16, {}), 0, 4, 2).batches()\n"
+        "    batches = Loader(Recipe((pathlib.Path(sys.argv[1]),), PatchRule.load(), 16, 3, {}), 4, 2).batches()\n"
         "    next(batches)\n"
         "    print(*(child.pid for child in multiprocessing.active_children()), flush=True)\n"
         "    time.sleep(60)\n"

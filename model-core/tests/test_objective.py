@@ -36,7 +36,9 @@ def test_only_ids_without_a_flag_are_scored_but_all_are_read(rows: np.ndarray) -
     flagged[:, :6][flagged[:, :6] != PAD] |= CONTEXT_ONLY
     batch, whole = make_batch(flagged, RULE, "cpu", fixed=False), make_batch(rows, RULE, "cpu", fixed=False)
     assert torch.equal(batch.rows, whole.rows)
-    assert batch.ids == int((rows[:, 6:] != PAD).sum()) < whole.ids
+    assert batch.ids == batch.bytes == int((rows[:, 6:] != PAD).sum()) < whole.ids
+    assert batch.read == whole.read == whole.bytes == int((rows[:, 1:] != PAD).sum()), "context counts in bytes a patch"
+    assert batch.patches == 2 * (rows.shape[1] - 1)
 
 
 def test_what_does_not_fit_the_fixed_shape_is_left_unscored() -> None:

@@ -28,3 +28,7 @@ def test_fractions_lie_between_0_and_1(text: str) -> None:
     assert (options.fraction("0"), options.fraction("1")) == (0, 1)
     with pytest.raises(argparse.ArgumentTypeError, match="from 0 to 1"):
         options.fraction(text)
+
+
+def test_all_factors_of_a_source_multiply() -> None:
+    assert options.mix(["a=2", "chat-*=3", "a=.5"]) == {"a": 1.0, "chat-*": 3.0}

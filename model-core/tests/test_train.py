@@ -271,6 +271,7 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pyte
         (["--set", "layers=many"], "--set layers=many: expected a whole number"),
         (["--mix", "a"], "--mix 'a': expected NAME=VALUE"),
         (["--mix", "tea=1"], "mix names no source"),
+        (["--set", "layers=2", "--set", "layers=3"], "--set: a name is given twice"),
         (["--mix", "a=-1"], "--mix a=-1: expected a number of 0 or more"),
         (["--mix", "a=much"], "--mix a=much: expected a number of 0 or more"),
         (["--set", "layers=0"], "stlm-tiny: layers is 0, must be 1 or more"),
@@ -289,6 +290,14 @@ def test_wrong_options_name_themselves(
 
 def test_no_warm_up_and_no_warm_down_is_a_constant_rate() -> None:
     assert {trainer.rate_scale(step / 10, step, warmup_steps=0, warmdown=0.0) for step in range(11)} == {1.0}
+
+
+def test_a_run_of_few_steps_is_warm_after_a_tenth_of_its_budget() -> None:
+    assert trainer.rate_scale(0.1, 2, warmup_steps=40, warmdown=0.0) == 1
+
+
+def test_a_stage_can_end_at_the_rate_where_the_next_begins() -> None:
+    assert trainer.rate_scale(1.0, 500, warmup_steps=40, warmdown=1.0, final=0.25) == 0.25
 
 
 def test_the_learning_rate_warms_up_and_anneals() -> None:

@@ -59,11 +59,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--heldout", type=Path, required=True)
     parser.add_argument("--bytes-per-domain", type=options.whole_number(1), required=True)
+    parser.add_argument("--window", type=options.whole_number(2), help="rows of context; longer ones than it was trained on flatter none")
     parser.add_argument("--blimp", type=Path, help="blimp.jsonl.xz; none: not judged by it")
     parser.add_argument("--blimp-pairs", type=options.whole_number(1), default=1)
     args = parser.parse_args(argv)
     try:
-        scorer = TorchScorer(args.checkpoint)
+        scorer = TorchScorer(args.checkpoint, args.window)
         domains = bits_per_byte(scorer, args.heldout, args.bytes_per_domain)
         result = {
             "parameters": scorer.model.parameters_by_part(),  # pyright: ignore[reportCallIssue]

@@ -95,7 +95,10 @@ def finish(spec: Spec, run: Run, call: Call) -> dict[str, Any]:
     run.folder.mkdir(parents=True, exist_ok=True)
     call(["stlm", *command], run.log, spec.threads)
     evaluation = spec.evaluation
+    # Positions that an arm never trained on would be judged beside it, in some arms more than in others.
     judge = [str(run.checkpoint), "--heldout", str(spec.heldout), "--bytes-per-domain", str(evaluation.bytes_per_domain)]
+    if "--row-patches" in command:
+        judge += ["--window", command[command.index("--row-patches") + 1]]
     if evaluation.blimp:
         judge += ["--blimp", str(evaluation.blimp), "--blimp-pairs", str(evaluation.blimp_pairs)]
     judged = json.loads(call(["stlm.ablation.judge", *judge], run.log, spec.threads))

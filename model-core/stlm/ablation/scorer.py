@@ -42,8 +42,10 @@ def open_model(path: Path) -> LanguageModel:
 class TorchScorer:
     """log-probabilities of continuations and bits of documents; text is bytes, the model adds its own start of text."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, window: int | None = None) -> None:
+        """`window`: rows of context, at most the model's, which is what None takes."""
         self.model = open_model(path)
+        self.context = min(window or self.model.config.context, self.model.config.context)
         self.name: str = self.model.config.name
         with path.open("rb") as file:
             self.sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -63,7 +65,7 @@ class TorchScorer:
 
     def _windows(self, text: int, body: bytes, skipped: int) -> Iterator[_Window]:
         """Windows that score each id ending after the first `skipped` bytes once."""
-        rule, context = self.model.rule, self.model.config.context
+        rule, context = self.model.rule, self.context
         rows = rule.document_rows(body)
         known = rows != rule.specials["pad"]
         lengths = np.where(known, rule.byte_lengths[rows], 0)

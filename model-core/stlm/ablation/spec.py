@@ -86,9 +86,10 @@ class Spec:
         options = {"validate_seconds": self.seconds, **self.train, **arm.train}
         arguments = ["--tier", arm.tier, "--data", str(self.data), "--heldout", str(self.heldout), "--out", str(out)]
         arguments += ["--max-seconds", str(self.seconds), "--seed", str(seed)]
-        arguments += ["--tokenizer", str(self.tokenizer)] if arm.tier.startswith("bpe") else []
+        arguments += ["--tokenizer", str(self.tokenizer)] if arm.tier.startswith("bpe") and self.tokenizer else []
         for name, value in options.items():
-            arguments += [f"--{name.replace('_', '-')}", str(value)]
+            if value is not False:
+                arguments += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
         for name, value in arm.set.items():
             # TOML's booleans are written as the 0 and 1 that --set reads.
             arguments += ["--set", f"{name}={int(value) if isinstance(value, bool) else value}"]
