@@ -18,7 +18,7 @@ from stlm.evaluation.results import Results
 from stlm.evaluation.scoring import Pair
 from stlm.evaluation.statistics import Measure
 from stlm.generate import Sampling
-from stlm.manifest import load_manifest
+from stlm.manifest import DomainBits, TaskFigure, load_manifest
 
 PLAIN = [{"question": f"Why {i}?", "choices": ["because", f"so it is {i}", "no", f"yes {i}"], "label": 1 + 2 * (i % 2)} for i in range(6)]
 HUMANEVAL = {
@@ -354,7 +354,8 @@ def test_the_command_measures_writes_and_refuses(
         (["--tasks", "blimp", "--write", *folder], "no held-out figures yet"),
     ):
         assert command(tmp_path, *given) == 1
-        assert complaint in capsys.readouterr().err
+        captured = capsys.readouterr()
+        assert complaint in captured.err and captured.out == "", "refused before the work"
     manifest = load_manifest(tmp_path)
     manifest["evaluation"] = {"command": "c", "date": "d", "bitsPerByte": [{"domain": "a", "bytes": 9, "bitsPerByte": 2.0}], "mean": 2.0}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
@@ -368,3 +369,28 @@ def test_the_command_measures_writes_and_refuses(
     assert (evaluation["tasks"][0]["items"], evaluation["tasks"][0]["of"]) == (2, 6), "a sample says so"
     assert all(figure["low"] <= figure["value"] <= figure["high"] for figure in evaluation["tasks"])
     assert documents.mean_of(evaluation["bitsPerByte"]) == 2.0
+    assert (evaluation["command"], evaluation["date"]) == ("c", "d"), "held-out text was not measured again"
+
+
+def test_figures_keep_the_command_that_measured_them() -> None:
+    rows: list[DomainBits] = [{"domain": "a", "bytes": 9, "bitsPerByte": 2.0}]
+
+    def figure(task: str) -> TaskFigure:
+        return {"task": task, "metric": "accuracy", "value": 0.5, "low": 0.4, "high": 0.6, "items": 9}
+
+    first = evaluate.updated(None, rows, [figure("piqa")], "all", "day 1")
+    assert (first["command"], first["tasksCommand"], first["tasksDate"]) == ("all", "all", "day 1")
+    second = evaluate.updated(first, [], [figure("blimp")], "blimp", "day 2")
+    assert (second["command"], second["date"]) == ("all", "day 1")
+    assert (second["tasksCommand"], second["tasksDate"]) == ("all\nblimp", "day 2")
+    third = evaluate.updated(second, rows, [], "heldout", "day 3")
+    assert (third["command"], third["date"]) == ("heldout", "day 3")
+    assert (third["tasksCommand"], third["tasksDate"]) == ("all\nblimp", "day 2")
+    assert evaluate.updated(second, [], second["tasks"], "tasks", "day 3")["tasksCommand"] == "tasks"
+
+
+def test_figures_of_a_task_that_exists_no_longer_stand_last() -> None:
+    rows: list[DomainBits] = [{"domain": "a", "bytes": 9, "bitsPerByte": 2.0}]
+    gone: TaskFigure = {"task": "gone, x", "metric": "accuracy", "value": 0.5, "low": 0.4, "high": 0.6, "items": 9}
+    earlier = evaluate.updated(None, rows, [gone], "c", "d")
+    assert [f["task"] for f in evaluate.updated(earlier, [], [{**gone, "task": "samples"}], "c", "d")["tasks"]] == ["samples", "gone, x"]
