@@ -247,7 +247,9 @@ def test_repetition_and_distinct() -> None:
     assert samples.repeated(["a", "b", "c", "d", "a", "b", "c", "d"]) == pytest.approx(1 / 5)
     assert samples.repeated(["a", "b", "c"]) == 0.0
     assert samples.distinct(["a", "a", "a", "b"], 1) == 0.5 and samples.distinct(["a", "b"], 3) == 0.0
-    assert overlap.rouge_l("the cat sat on a mat", "a cat on the mat") == pytest.approx(2 * 3 / 7)
+    assert overlap.rouge_l("the cat sat on a mat", "a cat on the mat") == pytest.approx(2 * 3 / 11)
+    assert overlap.rouge_l("", "") == overlap.rouge_l("...", "a cat") == 0.0 and overlap.rouge_l("the", "the") == 1.0
+    assert overlap.token_f1("a cat", "the cat") == 1.0
     assert overlap.token_f1("mat cat", "cat mat dog") == pytest.approx(0.8)
 
 
