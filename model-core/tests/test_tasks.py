@@ -127,6 +127,18 @@ def test_formats_are_those_of_the_field(data: Path) -> None:
     assert first["mmlu"][0][0].startswith(b"The following are questions (with answers) about abstract algebra.\n\nQuestion: Why")
 
 
+def test_the_space_before_an_option_is_not_of_its_length(data: Path) -> None:
+    class Short(MadeModel):
+        def log_probabilities(self, pairs: Sequence[Pair]) -> list[float]:
+            return [-3.0 if after == b" no" else -7.0 for _, after in pairs]
+
+    # -3 / 2 is less than -7 / 5; with the space counted, -3 / 3 would be more than -7 / 6.
+    run = runner.Run("t", Short(bool), data, 0, 0, "", runner.Journal(None))
+    problem = choices.question("Why?", ["no", "it is"], 1)
+    raw, normalised = choices.answer(run, "", [problem], [problem.pairs()])
+    assert (raw.tolist(), normalised.tolist()) == ([False], [True])
+
+
 def test_blimp_ties_are_wrong_and_paradigms_count_alike(data: Path) -> None:
     assert {row["value"] for row in measures("blimp", MadeModel(lambda text: True), data)} == {0.0}
     knows = measures("blimp", MadeModel(lambda text: text.endswith(b"sleep.")), data)

@@ -1,7 +1,7 @@
 """Multiple choice: the option to which the model gives most probability after the question.
 
-`accuracy` compares sums of log-probability, `accuracy_norm` sums per byte of the option (lm-evaluation-harness, `acc` and
-`acc_norm`). A tie for the best is wrong, here as in BLiMP, so a model that gives everything the same probability scores 0
+`accuracy` compares sums of log-probability, `accuracy_norm` sums per byte of the option, without the space that sets it off
+(lm-evaluation-harness, `acc` and `acc_norm`). A tie for the best is wrong, here as in BLiMP, so a model that gives everything the same probability scores 0
 and not chance. Formats follow lm-evaluation-harness; CommonsenseQA and MMLU are asked in its cloze form (the options are
 scored, not their letters), which is the one that small models can do.
 """
@@ -166,7 +166,7 @@ def answer(run: Run, part: str, problems: list[Problem], asked: list[list[Pair]]
         sums = values[start : start + len(pairs)]
         start += len(pairs)
         raw.append(picks(sums, problem.label))
-        normalised.append(picks(sums / [len(pair[1]) for pair in pairs], problem.label))
+        normalised.append(picks(sums / [len(after.removeprefix(b" ")) or 1 for _, after in pairs], problem.label))
     return np.array(raw, bool), np.array(normalised, bool)
 
 
