@@ -127,6 +127,12 @@ def test_formats_are_those_of_the_field(data: Path) -> None:
     assert first["mmlu"][0][0].startswith(b"The following are questions (with answers) about abstract algebra.\n\nQuestion: Why")
 
 
+def test_noise_stays_before_the_options(data: Path) -> None:
+    found = choices.CHOICE_SETS["winogrande"]
+    [problem] = found.read(data / found.file)
+    assert problem.pairs(lambda text: text.upper().encode()) == [(b"ANN BEAT BEA SO Ann", b" won the cup."), (b"ANN BEAT BEA SO Bea", b" won the cup.")]
+
+
 def test_the_space_before_an_option_is_not_of_its_length(data: Path) -> None:
     class Short(MadeModel):
         def log_probabilities(self, pairs: Sequence[Pair]) -> list[float]:

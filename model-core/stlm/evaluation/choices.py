@@ -25,17 +25,18 @@ Noise = Callable[[str], bytes]
 
 @dataclass(frozen=True)
 class Problem:
-    """`texts` is what is read, one for all options or one for each; it stands between `lead` and `tail`."""
+    """`text` is what is read; it stands between `lead` and a tail, one for all options or one for each."""
 
-    texts: tuple[str, ...]
+    text: str
     options: tuple[str, ...]
     label: int
     lead: str = ""
-    tail: str = ""
+    tails: tuple[str, ...] = ("",)
 
     def pairs(self, noise: Noise = str.encode, before: bytes = b"") -> list[Pair]:
         """One an option. `noise` goes into the text that is read, not into the frame nor the options."""
-        read = [before + self.lead.encode() + noise(text) + self.tail.encode() for text in self.texts]
+        text = noise(self.text)
+        read = [before + self.lead.encode() + text + tail.encode() for tail in self.tails]
         return [(read[i % len(read)], option.encode()) for i, option in enumerate(self.options)]
 
 
@@ -53,7 +54,7 @@ class ChoiceSet:
 
 
 def question(text: str, options: list[str], label: int, lead: str = "Question: ", tail: str = "\nAnswer:") -> Problem:
-    return Problem((text.strip(),), tuple(f" {option.strip()}" for option in options), label, lead, tail)
+    return Problem(text.strip(), tuple(f" {option.strip()}" for option in options), label, lead, (tail,))
 
 
 def plain_questions(path: Path, lead: str = "Question: ", tail: str = "\nAnswer:") -> list[Problem]:
@@ -130,16 +131,16 @@ def _blanks(path: Path) -> list[tuple[str, str, list[str], int]]:
 
 
 def winogrande_partial(path: Path) -> list[Problem]:
-    """The text after the blank is scored, given each option in it (Trinh & Le 2018)."""
+    """The text after the blank is scored, given each option in it (Trinh & Le 2018). What is read is the text before the blank."""
     return [
-        Problem(tuple(before + option for option in options), (after,) * len(options), label)
+        Problem(before, (after,) * len(options), label, tails=tuple(options))
         for before, after, options, label in _blanks(path)
     ]
 
 
 def winogrande_full(path: Path) -> list[Problem]:
     """The whole sentence is scored."""
-    return [Problem(("",), tuple(before + option + after for option in options), label) for before, after, options, label in _blanks(path)]
+    return [Problem("", tuple(before + option + after for option in options), label) for before, after, options, label in _blanks(path)]
 
 
 CHOICE_SETS = {
