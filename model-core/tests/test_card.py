@@ -80,7 +80,8 @@ def test_card_tells_what_the_tasks_found(folder: Path) -> None:
         {"task": "arithmetic, a + b", "metric": "exact_match", "value": 0.0, "low": 0.0, "high": 0.01, "items": 400},
         {"task": "qmsum", "metric": "bits_per_byte", "value": 1.5, "low": 1.4, "high": 1.6, "items": 281},
     ]
-    manifest["evaluation"]["tasksCommand"], manifest["evaluation"]["tasksDate"] = "evaluate --tasks all\nevaluate --tasks blimp", "2026-11-25"
+    manifest["evaluation"]["tasksCommand"] = "evaluate --tasks all\nevaluate --tasks blimp"
+    manifest["evaluation"]["tasksDate"] = "2026-11-25"
     save_manifest(folder, manifest)
     assert run(folder) == 0
     text = (folder / "README.md").read_text()

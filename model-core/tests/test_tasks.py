@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tiny_artifact import random_model, write_artifact
 
@@ -127,10 +128,27 @@ def test_formats_are_those_of_the_field(data: Path) -> None:
     assert first["mmlu"][0][0].startswith(b"The following are questions (with answers) about abstract algebra.\n\nQuestion: Why")
 
 
+@pytest.mark.parametrize("kind", noise.KINDS)
+@pytest.mark.parametrize(
+    ("good", "bad"), [("The old cats sleep in a box.", "The old cats sleeps in a box."), ("What a b c", "What b c a"), ("aa", "aaa")]
+)
+def test_a_pair_differs_under_noise_where_it_did_before(kind: str, good: str, bad: str) -> None:
+    random = np.random.default_rng(0)
+    marked = robustness.with_noise_around(good, bad, lambda text: b"<" + noise.add_noise(text, kind, 0.5, random) + b">")
+    found = [re.fullmatch(rb"(?s)(<.*?>)(.*)(<.*>)", text) for text in marked]
+    (first, middle, end), (other_first, other_middle, other_end) = (match.groups() for match in found if match)
+    assert first == other_first and end == other_end and middle != other_middle
+    # The differing words are as they were, and nothing around them is lost.
+    clean = robustness.with_noise_around(good, bad, str.encode)
+    assert clean == (good.encode(), bad.encode())
+    assert middle in good.encode() and other_middle in bad.encode()
+
+
 def test_noise_stays_before_the_options(data: Path) -> None:
     found = choices.CHOICE_SETS["winogrande"]
     [problem] = found.read(data / found.file)
-    assert problem.pairs(lambda text: text.upper().encode()) == [(b"ANN BEAT BEA SO Ann", b" won the cup."), (b"ANN BEAT BEA SO Bea", b" won the cup.")]
+    noisy = problem.pairs(lambda text: text.upper().encode())
+    assert noisy == [(b"ANN BEAT BEA SO Ann", b" won the cup."), (b"ANN BEAT BEA SO Bea", b" won the cup.")]
 
 
 def test_the_space_before_an_option_is_not_of_its_length(data: Path) -> None:

@@ -1,9 +1,9 @@
 """Multiple choice: the option to which the model gives most probability after the question.
 
 `accuracy` compares sums of log-probability, `accuracy_norm` sums per byte of the option, without the space that sets it off
-(lm-evaluation-harness, `acc` and `acc_norm`). A tie for the best is wrong, here as in BLiMP, so a model that gives everything the same probability scores 0
-and not chance. Formats follow lm-evaluation-harness; CommonsenseQA and MMLU are asked in its cloze form (the options are
-scored, not their letters), which is the one that small models can do.
+(lm-evaluation-harness, `acc` and `acc_norm`). A tie for the best is wrong, here as in BLiMP, so a model that gives everything
+the same probability scores 0 and not chance. Formats follow lm-evaluation-harness; CommonsenseQA and MMLU are asked in its
+cloze form (the options are scored, not their letters), which is the one that small models can do.
 """
 
 from __future__ import annotations
@@ -132,10 +132,7 @@ def _blanks(path: Path) -> list[tuple[str, str, list[str], int]]:
 
 def winogrande_partial(path: Path) -> list[Problem]:
     """The text after the blank is scored, given each option in it (Trinh & Le 2018). What is read is the text before the blank."""
-    return [
-        Problem(before, (after,) * len(options), label, tails=tuple(options))
-        for before, after, options, label in _blanks(path)
-    ]
+    return [Problem(before, (after,) * len(options), label, tails=tuple(options)) for before, after, options, label in _blanks(path)]
 
 
 def winogrande_full(path: Path) -> list[Problem]:

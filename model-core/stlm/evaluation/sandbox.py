@@ -52,6 +52,4 @@ def runs_to_its_end(program: str, seconds: int = SECONDS, memory_bytes: int = ME
 def check_sandbox(program: str) -> None:
     """Raises RuntimeError where `program`, a right answer, does not pass: every answer would count as wrong then."""
     if not runs_to_its_end(f"{USUAL_IMPORTS}\n{program}"):
-        raise RuntimeError(
-            "the sandbox fails a right program on this machine (it needs Linux, and Python's standard library): leave humaneval out of --tasks"
-        )
+        raise RuntimeError("the sandbox for programs fails a right one on this machine (it needs Linux): leave humaneval out of --tasks")
