@@ -76,7 +76,7 @@ def write_set(path: Path, content: object) -> None:
 class MadeModel:
     """Gives `good` texts probability 1 and all others little; writes what `answer` says."""
 
-    name, sha256 = "made", "0" * 64
+    name, sha256, context, rule_hash = "made", "0" * 64, 256, "f" * 64
 
     def __init__(self, good: Callable[[bytes], bool], answer: Callable[[bytes], bytes] = lambda prompt: b"") -> None:
         self.good, self.answer = good, answer
@@ -344,6 +344,19 @@ def test_another_file_or_another_set_is_measured_again(tmp_path: Path, data: Pat
     changed.sha256 = other.sha256
     run_copy(changed)
     assert changed.scored == 8
+
+
+def test_the_same_file_read_otherwise_is_measured_again(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, run = settings(tmp_path, data)
+    first, other_context, other_rule, other_protocol = (MadeModel(lambda text: True) for _ in range(4))
+    run(first)
+    other_context.context = 128
+    run(other_context)
+    other_rule.rule_hash = "e" * 64
+    run(other_rule)
+    monkeypatch.setattr(runner, "PROTOCOL", runner.PROTOCOL + 1)
+    run(other_protocol)
+    assert [model.scored for model in (first, other_context, other_rule, other_protocol)] == [36] * 4
 
 
 def test_a_limit_takes_a_seeded_sample_of_every_paradigm(data: Path) -> None:

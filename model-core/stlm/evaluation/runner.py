@@ -1,7 +1,7 @@
 """Runs tasks over a scorer, in chunks that a stopped run need not repeat.
 
 Finished tasks are kept in the JSON report, finished chunks of the task under way in a journal beside it, one JSON line
-each. Both carry a key of all that decides the figures: the model file, the sets, the settings and `PROTOCOL`.
+each. Both carry a key of all that decides the figures: the model, the sets, the settings and `PROTOCOL`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any, TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from stlm.evaluation.scoring import Pair, Scorer, file_sha256
+from stlm.evaluation.scoring import Pair, Scorer, file_sha256, identity
 from stlm.evaluation.statistics import Measure
 from stlm.generate import Sampling
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raise it when a change of code changes figures: earlier results are then measured again."""
 
 _PAIRS, _PROMPTS = 1024, 16
@@ -141,5 +141,5 @@ def task_key(task: Task, scorer: Scorer, data: Path, limit: int, seed: int) -> s
         if not (data / name).is_file():
             raise FileNotFoundError(f"{data / name}: this evaluation set is missing (task {task.name}; --eval-data names the folder)")
         sets[name] = file_sha256(data / name)
-    content = {"model": scorer.sha256, "task": task.name, "sets": sets, "limit": limit, "seed": seed, "protocol": PROTOCOL}
+    content = {"model": identity(scorer), "task": task.name, "sets": sets, "limit": limit, "seed": seed, "protocol": PROTOCOL}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
