@@ -318,12 +318,21 @@ def test_a_stopped_run_goes_on_and_ends_the_same(tmp_path: Path, data: Path, mon
     journal.write_text(journal.read_text() + '{"key": "cut')
     second = MadeModel(good)
     run(second)
-    assert first.scored > 20 and second.scored == 12 + 24 - first.scored
+    assert first.scored == 20 and second.scored == 12 + 24 - first.scored
     assert path.read_bytes() == whole.read_bytes()
     assert not journal.exists()
     third = MadeModel(good)
     run(third)
     assert third.scored == 0
+
+
+def test_a_chunk_holds_whole_questions() -> None:
+    pairs = [(question, b"%d" % i) for question in (b"a", b"b", b"c") for i in range(4)] + [(b"d", b"%d" % i) for i in range(9)]
+    chunks = runner.whole_questions(pairs, 6)
+    assert [len(chunk) for chunk in chunks] == [4, 4, 4, 9] and [pair for chunk in chunks for pair in chunk] == pairs
+    assert [len(chunk) for chunk in runner.whole_questions(pairs, 8)] == [8, 4, 9]
+    assert [len(chunk) for chunk in runner.whole_questions([(b"", b"whole")] * 9, 4)] == [4, 4, 1]
+    assert runner.whole_questions([], 4) == []
 
 
 def test_another_file_or_another_set_is_measured_again(tmp_path: Path, data: Path) -> None:
