@@ -209,6 +209,15 @@ def test_written_answers_are_compared(data: Path, name: str, metric: str, answer
     assert {row["value"] for row in wrong} == {0.0}
 
 
+def test_always_the_same_answer_about_letters_is_worth_its_chance(data: Path) -> None:
+    for kind, answers, most in (("count letters", range(3, 11), 0.13), ("count a letter", range(4), 0.25)):
+        for answer in answers:
+            rows = measures("strings", MadeModel(bool, lambda prompt, answer=answer: b" %d" % answer), data)
+            [row] = [row for row in rows if row["part"] == kind]
+            assert row["chance"] == most and most - 0.01 <= row["value"] <= most
+    assert all(row["chance"] < 0.1 for row in measures("strings", MadeModel(bool), data) if not row["part"].startswith("count"))
+
+
 def test_reading_asks_after_the_part_it_is_about(data: Path) -> None:
     asked = []
     measures("qmsum", MadeModel(lambda text: True, lambda prompt: asked.append(prompt) or b"x"), data)
