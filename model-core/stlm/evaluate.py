@@ -147,7 +147,8 @@ def main(args: argparse.Namespace) -> int:
         runtime: Runtime | None = getattr(scorer, "runtime", None)
         if args.write and (runtime is None or runtime.file["precision"] != runtime.manifest["defaultPrecision"]):
             raise ValueError("--write: the manifest speaks of an artifact's default precision only")
-        if args.write and runtime and HELDOUT not in names and "evaluation" not in runtime.manifest:
+        earlier = runtime.manifest.get("evaluation") if runtime else None
+        if args.write and HELDOUT not in names and not (earlier and earlier["bitsPerByte"]):
             raise ValueError("--write: the manifest has no held-out figures yet; give --heldout and the task heldout")
         compared = load_baselines(args.baselines)["bitsPerByte"] if args.baselines else []
         results = Results(args.json, scorer.name, scorer.sha256)
