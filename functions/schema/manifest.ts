@@ -39,12 +39,16 @@ const taskFigure = z.object({
 
 /** Measured from the exported file, so that the tables speak of what is served. */
 const evaluation = z.object({
+  /** What measured `bitsPerByte`, and when. */
   command: z.string(),
   date: z.string(),
   bitsPerByte: z.array(z.object({ domain: z.string(), bytes: positive, bitsPerByte: z.number().positive() })),
   mean: z.number().positive(),
   /** Absent where only held-out text was scored. */
   tasks: z.array(taskFigure).optional(),
+  /** What measured `tasks`, a line a run; `tasksDate` is the last one's. Absent in older manifests: `command` and `date` then. */
+  tasksCommand: z.string().optional(),
+  tasksDate: z.string().optional(),
 });
 
 const training = z.object({

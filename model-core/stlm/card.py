@@ -11,7 +11,7 @@ from pathlib import Path
 from stlm.baseline import BaselineReport, DomainBaseline, load_baselines
 from stlm.evaluation.tables import LOWER_IS_BETTER, title
 from stlm.generate import Generator, Sampling
-from stlm.manifest import DataSource, Manifest, TaskFigure
+from stlm.manifest import DataSource, Evaluation, Manifest, TaskFigure
 from stlm.runtime import Runtime
 
 SAMPLE_PROMPTS = (
@@ -77,10 +77,12 @@ def evaluation_table(manifest: Manifest, baselines: dict[str, DomainBaseline], o
     return "\n".join(lines)
 
 
-def task_table(figures: list[TaskFigure]) -> str:
-    """What the tasks of `stlm evaluate` found, each figure with its interval and what guessing scores."""
+def task_table(evaluation: Evaluation, figures: list[TaskFigure]) -> str:
+    """What the tasks of `stlm evaluate` found, each figure with its interval and what guessing scores, and the commands for it."""
+    command, date = evaluation.get("tasksCommand", evaluation["command"]), evaluation.get("tasksDate", evaluation["date"])
     lines = [
-        "From the same file, greedy or seeded, without tuning on any of it. In brackets the 95 % interval. *Slanted*: no better "
+        f"From the same file, measured until {date}, greedy or seeded, without tuning on any of it. In brackets the 95 % interval. "
+        "*Slanted*: no better "
         "than guessing, as far as the interval can tell. Arrows point to where better is. The tasks are in `stlm/evaluation/`.\n",
         "| task | metric | this model | guessing | items |",
         "|---|---|---:|---:|---:|",
@@ -95,6 +97,7 @@ def task_table(figures: list[TaskFigure]) -> str:
         guessing = "" if chance is None else f"{chance:.3f}"
         items = f"{row['items']:,}" + (f" of {row['of']:,}" if "of" in row else "")
         lines.append(f"| {name.replace('_', ' ')} | {metric} | {value} | {guessing} | {items} |")
+    lines.append(f"\n```sh\n{command}\n```")
     return "\n".join(lines)
 
 
@@ -162,10 +165,11 @@ def write_card(runtime: Runtime, report: BaselineReport, command: str) -> str:
     manifest = runtime.manifest
     baselines = {row["domain"]: row for row in report["bitsPerByte"]}
     predicts = evaluation_table(manifest, baselines, report["ngram"]["order"])
-    figures = manifest["evaluation"].get("tasks") if "evaluation" in manifest else None
+    evaluation = manifest.get("evaluation")
+    figures = evaluation.get("tasks") if evaluation else None
     sections = {
         "How well it predicts": predicts,
-        **({"What it can do": task_table(figures)} if figures else {}),
+        **({"What it can do": task_table(evaluation, figures)} if evaluation and figures else {}),
         "What it writes": samples(runtime),
         "How it was made": training(manifest, command),
         "What it cannot do": limits(manifest),

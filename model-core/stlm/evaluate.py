@@ -91,28 +91,31 @@ def figures_of(found: dict[str, list[Measure]]) -> list[TaskFigure]:
     return figures
 
 
-def write_figures(runtime: Runtime, rows: list[DomainBits], found: dict[str, list[Measure]], threads: int) -> None:
-    """Puts figures, golden text and latency seed into the manifest. Tasks that were not measured now keep their figures.
-
-    Raises ValueError where the manifest would have no held-out figures.
-    """
-    earlier = runtime.manifest.get("evaluation")
-    rows = rows or (earlier["bitsPerByte"] if earlier else [])
-    if not rows:
-        raise ValueError("--write: the manifest has no held-out figures yet; give --heldout and the task heldout")
-    figures = figures_of(found)
+def updated(earlier: Evaluation | None, rows: list[DomainBits], figures: list[TaskFigure], command: str, date: str) -> Evaluation:
+    """The evaluation with the new figures. What was not measured now keeps its figures, its command and its date."""
+    if rows or earlier is None:
+        evaluation: Evaluation = {"command": command, "date": date, "bitsPerByte": rows, "mean": mean_of(rows)}
+    else:
+        rows, command_then, date_then = earlier["bitsPerByte"], earlier["command"], earlier["date"]
+        evaluation = {"command": command_then, "date": date_then, "bitsPerByte": rows, "mean": earlier["mean"]}
     measured = {figure["task"].partition(",")[0] for figure in figures}
     kept = [figure for figure in (earlier or {}).get("tasks", []) if figure["task"].partition(",")[0] not in measured]
-    evaluation: Evaluation = {
-        "command": shlex.join(["python", "-m", "stlm", *sys.argv[1:]]),
-        "date": datetime.now(UTC).date().isoformat(),
-        "bitsPerByte": rows,
-        "mean": mean_of(rows),
-    }
+    commands, dates = [command] if figures else [], [date] if figures else []
+    if earlier and kept:
+        commands = [*dict.fromkeys([*earlier.get("tasksCommand", earlier["command"]).split("\n"), *commands])]
+        dates = [earlier.get("tasksDate", earlier["date"]), *dates]
     if figures or kept:
-        order = list(TASKS)
-        evaluation["tasks"] = sorted([*kept, *figures], key=lambda figure: order.index(figure["task"].partition(",")[0]))
-    runtime.manifest["evaluation"] = evaluation
+        # A task that exists no longer stands last.
+        places = {name: place for place, name in enumerate(TASKS)}
+        evaluation["tasks"] = sorted([*kept, *figures], key=lambda figure: places.get(figure["task"].partition(",")[0], len(places)))
+        evaluation["tasksCommand"], evaluation["tasksDate"] = "\n".join(commands), dates[-1]
+    return evaluation
+
+
+def write_figures(runtime: Runtime, rows: list[DomainBits], found: dict[str, list[Measure]], threads: int) -> None:
+    """Puts figures, golden text and latency seed into the manifest. `rows` may be empty where it has held-out figures."""
+    command, date = shlex.join(["python", "-m", "stlm", *sys.argv[1:]]), datetime.now(UTC).date().isoformat()
+    runtime.manifest["evaluation"] = updated(runtime.manifest.get("evaluation"), rows, figures_of(found), command, date)
     runtime.manifest["golden"] = measure_golden(runtime)
     runtime.manifest["latencySeed"] = measure_latency(runtime.folder, threads)
     save_manifest(runtime.folder, runtime.manifest)
@@ -144,6 +147,9 @@ def main(args: argparse.Namespace) -> int:
         runtime: Runtime | None = getattr(scorer, "runtime", None)
         if args.write and (runtime is None or runtime.file["precision"] != runtime.manifest["defaultPrecision"]):
             raise ValueError("--write: the manifest speaks of an artifact's default precision only")
+        earlier = runtime.manifest.get("evaluation") if runtime else None
+        if args.write and HELDOUT not in names and not (earlier and earlier["bitsPerByte"]):
+            raise ValueError("--write: the manifest has no held-out figures yet; give --heldout and the task heldout")
         compared = load_baselines(args.baselines)["bitsPerByte"] if args.baselines else []
         results = Results(args.json, scorer.name, scorer.sha256)
         tasks = [TASKS[name] for name in names if name != HELDOUT]

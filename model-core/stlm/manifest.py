@@ -72,11 +72,15 @@ class TaskFigure(TypedDict):
 
 
 class Evaluation(TypedDict):
+    """`command` and `date` are of `bitsPerByte`; `tasksCommand`, a line a run, and `tasksDate`, of the last one, of `tasks`."""
+
     command: str
     date: str
     bitsPerByte: list[DomainBits]
     mean: float
     tasks: NotRequired[list[TaskFigure]]
+    tasksCommand: NotRequired[str]
+    tasksDate: NotRequired[str]
 
 
 class DataSource(TypedDict):

@@ -80,9 +80,13 @@ def test_card_tells_what_the_tasks_found(folder: Path) -> None:
         {"task": "arithmetic, a + b", "metric": "exact_match", "value": 0.0, "low": 0.0, "high": 0.01, "items": 400},
         {"task": "qmsum", "metric": "bits_per_byte", "value": 1.5, "low": 1.4, "high": 1.6, "items": 281},
     ]
+    manifest["evaluation"]["tasksCommand"] = "evaluate --tasks all\nevaluate --tasks blimp"
+    manifest["evaluation"]["tasksDate"] = "2026-11-25"
     save_manifest(folder, manifest)
     assert run(folder) == 0
     text = (folder / "README.md").read_text()
+    assert "on 2026-11-23. Beside it" in text and "measured until 2026-11-25" in text
+    assert EVALUATION["command"] in text and "```sh\nevaluate --tasks all\nevaluate --tasks blimp\n```" in text
     assert "| BLiMP | accuracy ↑ | **0.560** (0.556–0.564) | 0.500 | 67,000 |" in text
     assert "| PIQA | accuracy norm ↑ | *0.510* (0.490–0.530) | 0.500 | 500 of 1,838 |" in text
     assert "| arithmetic, a + b | exact match ↑ | **0.000** (0.000–0.010) |  | 400 |" in text

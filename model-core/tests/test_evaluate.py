@@ -143,6 +143,10 @@ def test_finished_domains_are_not_measured_again(folders: tuple[Path, Path], tmp
     # Another amount of text is another measurement.
     assert run(*folders, "--json", tmp_path / "report.json", "--bytes-per-domain", "64") == 0
     assert measured[3:] == ["letters", "notes"]
+    # So is another protocol.
+    monkeypatch.setattr(documents, "PROTOCOL", documents.PROTOCOL + 1)
+    assert run(*folders, "--json", tmp_path / "report.json", "--bytes-per-domain", "64") == 0
+    assert measured[5:] == ["letters", "notes"]
 
 
 def test_baselines_are_printed_beside(folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

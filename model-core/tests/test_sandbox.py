@@ -8,14 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from stlm.evaluation.sandbox import check_sandbox, runs_to_its_end
+from stlm.evaluation.sandbox import USUAL_IMPORTS, check_sandbox, runs_to_its_end
 
 
 def test_a_right_program_passes_and_a_wrong_one_fails() -> None:
-    check_sandbox()
+    check_sandbox("assert 1 + 1 == 2")
+    with pytest.raises(RuntimeError, match="leave humaneval out"):
+        check_sandbox("assert 1 + 1 == 3")
     assert runs_to_its_end("import math, collections\nprint('x' * 100000)\nassert math.sqrt(4) == 2")
     assert not runs_to_its_end("assert 1 == 2")
     assert not runs_to_its_end("def broken(:")
+
+
+def test_the_library_is_there_for_a_program_that_may_not_read_it() -> None:
+    # With no path to import from, as for nobody where Python lies in a private home.
+    assert runs_to_its_end(f"import sys\nsys.path.clear()\n{USUAL_IMPORTS}")
+    assert runs_to_its_end(USUAL_IMPORTS)
 
 
 def test_an_endless_loop_is_stopped() -> None:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tiny_artifact import random_model, write_artifact
 
@@ -18,7 +19,7 @@ from stlm.evaluation.results import Results
 from stlm.evaluation.scoring import Pair
 from stlm.evaluation.statistics import Measure
 from stlm.generate import Sampling
-from stlm.manifest import load_manifest
+from stlm.manifest import DomainBits, TaskFigure, load_manifest
 
 PLAIN = [{"question": f"Why {i}?", "choices": ["because", f"so it is {i}", "no", f"yes {i}"], "label": 1 + 2 * (i % 2)} for i in range(6)]
 HUMANEVAL = {
@@ -75,7 +76,7 @@ def write_set(path: Path, content: object) -> None:
 class MadeModel:
     """Gives `good` texts probability 1 and all others little; writes what `answer` says."""
 
-    name, sha256 = "made", "0" * 64
+    name, sha256, context, rule_hash = "made", "0" * 64, 256, "f" * 64
 
     def __init__(self, good: Callable[[bytes], bool], answer: Callable[[bytes], bytes] = lambda prompt: b"") -> None:
         self.good, self.answer = good, answer
@@ -127,6 +128,41 @@ def test_formats_are_those_of_the_field(data: Path) -> None:
     assert first["mmlu"][0][0].startswith(b"The following are questions (with answers) about abstract algebra.\n\nQuestion: Why")
 
 
+@pytest.mark.parametrize("kind", noise.KINDS)
+@pytest.mark.parametrize(
+    ("good", "bad"), [("The old cats sleep in a box.", "The old cats sleeps in a box."), ("What a b c", "What b c a"), ("aa", "aaa")]
+)
+def test_a_pair_differs_under_noise_where_it_did_before(kind: str, good: str, bad: str) -> None:
+    random = np.random.default_rng(0)
+    marked = robustness.with_noise_around(good, bad, lambda text: b"<" + noise.add_noise(text, kind, 0.5, random) + b">")
+    found = [re.fullmatch(rb"(?s)(<.*?>)(.*)(<.*>)", text) for text in marked]
+    (first, middle, end), (other_first, other_middle, other_end) = (match.groups() for match in found if match)
+    assert first == other_first and end == other_end and middle != other_middle
+    # The differing words are as they were, and nothing around them is lost.
+    clean = robustness.with_noise_around(good, bad, str.encode)
+    assert clean == (good.encode(), bad.encode())
+    assert middle in good.encode() and other_middle in bad.encode()
+
+
+def test_noise_stays_before_the_options(data: Path) -> None:
+    found = choices.CHOICE_SETS["winogrande"]
+    [problem] = found.read(data / found.file)
+    noisy = problem.pairs(lambda text: text.upper().encode())
+    assert noisy == [(b"ANN BEAT BEA SO Ann", b" won the cup."), (b"ANN BEAT BEA SO Bea", b" won the cup.")]
+
+
+def test_the_space_before_an_option_is_not_of_its_length(data: Path) -> None:
+    class Short(MadeModel):
+        def log_probabilities(self, pairs: Sequence[Pair]) -> list[float]:
+            return [-3.0 if after == b" no" else -7.0 for _, after in pairs]
+
+    # -3 / 2 is less than -7 / 5; with the space counted, -3 / 3 would be more than -7 / 6.
+    run = runner.Run("t", Short(bool), data, 0, 0, "", runner.Journal(None))
+    problem = choices.question("Why?", ["no", "it is"], 1)
+    raw, normalised = choices.answer(run, "", [problem], [problem.pairs()])
+    assert (raw.tolist(), normalised.tolist()) == ([False], [True])
+
+
 def test_blimp_ties_are_wrong_and_paradigms_count_alike(data: Path) -> None:
     assert {row["value"] for row in measures("blimp", MadeModel(lambda text: True), data)} == {0.0}
     knows = measures("blimp", MadeModel(lambda text: text.endswith(b"sleep.")), data)
@@ -171,6 +207,15 @@ def test_written_answers_are_compared(data: Path, name: str, metric: str, answer
         row for row in measures(name, MadeModel(lambda text: True, lambda prompt: b" nothing"), data, limit=5) if row["metric"] == metric
     ]
     assert {row["value"] for row in wrong} == {0.0}
+
+
+def test_always_the_same_answer_about_letters_is_worth_its_chance(data: Path) -> None:
+    for kind, answers, most in (("count letters", range(3, 11), 0.13), ("count a letter", range(4), 0.25)):
+        for answer in answers:
+            rows = measures("strings", MadeModel(bool, lambda prompt, answer=answer: b" %d" % answer), data)
+            [row] = [row for row in rows if row["part"] == kind]
+            assert row["chance"] == most and row["value"] in (most, round(most - 0.01, 2))
+    assert all(row["chance"] < 0.1 for row in measures("strings", MadeModel(bool), data) if not row["part"].startswith("count"))
 
 
 def test_reading_asks_after_the_part_it_is_about(data: Path) -> None:
@@ -247,7 +292,9 @@ def test_repetition_and_distinct() -> None:
     assert samples.repeated(["a", "b", "c", "d", "a", "b", "c", "d"]) == pytest.approx(1 / 5)
     assert samples.repeated(["a", "b", "c"]) == 0.0
     assert samples.distinct(["a", "a", "a", "b"], 1) == 0.5 and samples.distinct(["a", "b"], 3) == 0.0
-    assert overlap.rouge_l("the cat sat on a mat", "a cat on the mat") == pytest.approx(2 * 3 / 7)
+    assert overlap.rouge_l("the cat sat on a mat", "a cat on the mat") == pytest.approx(2 * 3 / 11)
+    assert overlap.rouge_l("", "") == overlap.rouge_l("...", "a cat") == 0.0 and overlap.rouge_l("the", "the") == 1.0
+    assert overlap.token_f1("a cat", "the cat") == 1.0
     assert overlap.token_f1("mat cat", "cat mat dog") == pytest.approx(0.8)
 
 
@@ -280,12 +327,21 @@ def test_a_stopped_run_goes_on_and_ends_the_same(tmp_path: Path, data: Path, mon
     journal.write_text(journal.read_text() + '{"key": "cut')
     second = MadeModel(good)
     run(second)
-    assert first.scored > 20 and second.scored == 12 + 24 - first.scored
+    assert first.scored == 20 and second.scored == 12 + 24 - first.scored
     assert path.read_bytes() == whole.read_bytes()
     assert not journal.exists()
     third = MadeModel(good)
     run(third)
     assert third.scored == 0
+
+
+def test_a_chunk_holds_whole_questions() -> None:
+    pairs = [(question, b"%d" % i) for question in (b"a", b"b", b"c") for i in range(4)] + [(b"d", b"%d" % i) for i in range(9)]
+    chunks = runner.whole_questions(pairs, 6)
+    assert [len(chunk) for chunk in chunks] == [4, 4, 4, 9] and [pair for chunk in chunks for pair in chunk] == pairs
+    assert [len(chunk) for chunk in runner.whole_questions(pairs, 8)] == [8, 4, 9]
+    assert [len(chunk) for chunk in runner.whole_questions([(b"", b"whole")] * 9, 4)] == [4, 4, 1]
+    assert runner.whole_questions([], 4) == []
 
 
 def test_another_file_or_another_set_is_measured_again(tmp_path: Path, data: Path) -> None:
@@ -306,6 +362,19 @@ def test_another_file_or_another_set_is_measured_again(tmp_path: Path, data: Pat
     changed.sha256 = other.sha256
     run_copy(changed)
     assert changed.scored == 8
+
+
+def test_the_same_file_read_otherwise_is_measured_again(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, run = settings(tmp_path, data)
+    first, other_context, other_rule, other_protocol = (MadeModel(lambda text: True) for _ in range(4))
+    run(first)
+    other_context.context = 128
+    run(other_context)
+    other_rule.rule_hash = "e" * 64
+    run(other_rule)
+    monkeypatch.setattr(runner, "PROTOCOL", runner.PROTOCOL + 1)
+    run(other_protocol)
+    assert [model.scored for model in (first, other_context, other_rule, other_protocol)] == [36] * 4
 
 
 def test_a_limit_takes_a_seeded_sample_of_every_paradigm(data: Path) -> None:
@@ -354,7 +423,8 @@ def test_the_command_measures_writes_and_refuses(
         (["--tasks", "blimp", "--write", *folder], "no held-out figures yet"),
     ):
         assert command(tmp_path, *given) == 1
-        assert complaint in capsys.readouterr().err
+        captured = capsys.readouterr()
+        assert complaint in captured.err and captured.out == "", "refused before the work"
     manifest = load_manifest(tmp_path)
     manifest["evaluation"] = {"command": "c", "date": "d", "bitsPerByte": [{"domain": "a", "bytes": 9, "bitsPerByte": 2.0}], "mean": 2.0}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
@@ -368,3 +438,28 @@ def test_the_command_measures_writes_and_refuses(
     assert (evaluation["tasks"][0]["items"], evaluation["tasks"][0]["of"]) == (2, 6), "a sample says so"
     assert all(figure["low"] <= figure["value"] <= figure["high"] for figure in evaluation["tasks"])
     assert documents.mean_of(evaluation["bitsPerByte"]) == 2.0
+    assert (evaluation["command"], evaluation["date"]) == ("c", "d"), "held-out text was not measured again"
+
+
+def test_figures_keep_the_command_that_measured_them() -> None:
+    rows: list[DomainBits] = [{"domain": "a", "bytes": 9, "bitsPerByte": 2.0}]
+
+    def figure(task: str) -> TaskFigure:
+        return {"task": task, "metric": "accuracy", "value": 0.5, "low": 0.4, "high": 0.6, "items": 9}
+
+    first = evaluate.updated(None, rows, [figure("piqa")], "all", "day 1")
+    assert (first["command"], first["tasksCommand"], first["tasksDate"]) == ("all", "all", "day 1")
+    second = evaluate.updated(first, [], [figure("blimp")], "blimp", "day 2")
+    assert (second["command"], second["date"]) == ("all", "day 1")
+    assert (second["tasksCommand"], second["tasksDate"]) == ("all\nblimp", "day 2")
+    third = evaluate.updated(second, rows, [], "heldout", "day 3")
+    assert (third["command"], third["date"]) == ("heldout", "day 3")
+    assert (third["tasksCommand"], third["tasksDate"]) == ("all\nblimp", "day 2")
+    assert evaluate.updated(second, [], second["tasks"], "tasks", "day 3")["tasksCommand"] == "tasks"
+
+
+def test_figures_of_a_task_that_exists_no_longer_stand_last() -> None:
+    rows: list[DomainBits] = [{"domain": "a", "bytes": 9, "bitsPerByte": 2.0}]
+    gone: TaskFigure = {"task": "gone, x", "metric": "accuracy", "value": 0.5, "low": 0.4, "high": 0.6, "items": 9}
+    earlier = evaluate.updated(None, rows, [gone], "c", "d")
+    assert [f["task"] for f in evaluate.updated(earlier, [], [{**gone, "task": "samples"}], "c", "d")["tasks"]] == ["samples", "gone, x"]

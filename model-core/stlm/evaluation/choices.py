@@ -1,9 +1,9 @@
 """Multiple choice: the option to which the model gives most probability after the question.
 
-`accuracy` compares sums of log-probability, `accuracy_norm` sums per byte of the option (lm-evaluation-harness, `acc` and
-`acc_norm`). A tie for the best is wrong, here as in BLiMP, so a model that gives everything the same probability scores 0
-and not chance. Formats follow lm-evaluation-harness; CommonsenseQA and MMLU are asked in its cloze form (the options are
-scored, not their letters), which is the one that small models can do.
+`accuracy` compares sums of log-probability, `accuracy_norm` sums per byte of the option, without the space that sets it off
+(lm-evaluation-harness, `acc` and `acc_norm`). A tie for the best is wrong, here as in BLiMP, so a model that gives everything
+the same probability scores 0 and not chance. Formats follow lm-evaluation-harness; CommonsenseQA and MMLU are asked in its
+cloze form (the options are scored, not their letters), which is the one that small models can do.
 """
 
 from __future__ import annotations
@@ -25,17 +25,18 @@ Noise = Callable[[str], bytes]
 
 @dataclass(frozen=True)
 class Problem:
-    """`texts` is what is read, one for all options or one for each; it stands between `lead` and `tail`."""
+    """`text` is what is read; it stands between `lead` and a tail, one for all options or one for each."""
 
-    texts: tuple[str, ...]
+    text: str
     options: tuple[str, ...]
     label: int
     lead: str = ""
-    tail: str = ""
+    tails: tuple[str, ...] = ("",)
 
     def pairs(self, noise: Noise = str.encode, before: bytes = b"") -> list[Pair]:
         """One an option. `noise` goes into the text that is read, not into the frame nor the options."""
-        read = [before + self.lead.encode() + noise(text) + self.tail.encode() for text in self.texts]
+        text = noise(self.text)
+        read = [before + self.lead.encode() + text + tail.encode() for tail in self.tails]
         return [(read[i % len(read)], option.encode()) for i, option in enumerate(self.options)]
 
 
@@ -53,7 +54,7 @@ class ChoiceSet:
 
 
 def question(text: str, options: list[str], label: int, lead: str = "Question: ", tail: str = "\nAnswer:") -> Problem:
-    return Problem((text.strip(),), tuple(f" {option.strip()}" for option in options), label, lead, tail)
+    return Problem(text.strip(), tuple(f" {option.strip()}" for option in options), label, lead, (tail,))
 
 
 def plain_questions(path: Path, lead: str = "Question: ", tail: str = "\nAnswer:") -> list[Problem]:
@@ -130,16 +131,13 @@ def _blanks(path: Path) -> list[tuple[str, str, list[str], int]]:
 
 
 def winogrande_partial(path: Path) -> list[Problem]:
-    """The text after the blank is scored, given each option in it (Trinh & Le 2018)."""
-    return [
-        Problem(tuple(before + option for option in options), (after,) * len(options), label)
-        for before, after, options, label in _blanks(path)
-    ]
+    """The text after the blank is scored, given each option in it (Trinh & Le 2018). What is read is the text before the blank."""
+    return [Problem(before, (after,) * len(options), label, tails=tuple(options)) for before, after, options, label in _blanks(path)]
 
 
 def winogrande_full(path: Path) -> list[Problem]:
     """The whole sentence is scored."""
-    return [Problem(("",), tuple(before + option + after for option in options), label) for before, after, options, label in _blanks(path)]
+    return [Problem("", tuple(before + option + after for option in options), label) for before, after, options, label in _blanks(path)]
 
 
 CHOICE_SETS = {
@@ -166,7 +164,7 @@ def answer(run: Run, part: str, problems: list[Problem], asked: list[list[Pair]]
         sums = values[start : start + len(pairs)]
         start += len(pairs)
         raw.append(picks(sums, problem.label))
-        normalised.append(picks(sums / [len(pair[1]) for pair in pairs], problem.label))
+        normalised.append(picks(sums / [len(after.removeprefix(b" ")) or 1 for _, after in pairs], problem.label))
     return np.array(raw, bool), np.array(normalised, bool)
 
 

@@ -14,7 +14,8 @@ import numpy as np
 from tqdm import tqdm
 
 from stlm.evaluation.results import Results
-from stlm.evaluation.scoring import Scorer
+from stlm.evaluation.runner import PROTOCOL
+from stlm.evaluation.scoring import Scorer, identity
 from stlm.manifest import DomainBits
 from stlm.shards import ShardIndex, iterate_documents
 
@@ -49,8 +50,8 @@ def evaluate_domains(scorer: Scorer, heldout: Path, bytes_per_domain: int, resul
     """
     results = results or Results(None, scorer.name, scorer.sha256)
     index = ShardIndex.load(heldout)
-    identity = " ".join(f"{shard.name}:{shard.idx_sha256[:12]}" for shard in index.shards)
-    results.start_domains({"sha256": scorer.sha256, "bytesPerDomain": bytes_per_domain, "heldout": identity})
+    shards = " ".join(f"{shard.name}:{shard.idx_sha256[:12]}" for shard in index.shards)
+    results.start_domains({**identity(scorer), "bytesPerDomain": bytes_per_domain, "heldout": shards, "protocol": PROTOCOL})
     done = {row["domain"] for row in results.domains}
     for source in index.sources:
         if source.name not in done:

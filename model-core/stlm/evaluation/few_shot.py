@@ -65,7 +65,7 @@ def run_patterns(run: Run) -> list[Measure]:
             part = f"{pattern}, {shots} shots"
             texts = run.continuations(part, [prompt.encode() for prompt, _ in problems], 24, [b"\n"])
             written.append(np.array([text.strip() == options[0].encode() for text, (_, options) in zip(texts, problems, strict=True)]))
-            asked = [Problem((prompt,), tuple(f" {option}" for option in options), 0) for prompt, options in problems]
+            asked = [Problem(prompt, tuple(f" {option}" for option in options), 0) for prompt, options in problems]
             chosen.append(answer(run, f"{part}, options", asked, [problem.pairs() for problem in asked])[1])
             measures.append(measure("patterns", "exact_match", proportion(written[-1]), items, items, part=part))
             measures.append(measure("patterns", "accuracy_norm", proportion(chosen[-1]), items, items, part=part, chance=0.25))
@@ -90,7 +90,7 @@ def _of_set(run: Run, choice_set: ChoiceSet) -> list[Measure]:
         for i in numbers:
             others = run.random("shots", choice_set.name, i).permutation(len(every))
             shown = [every[j] for j in others if j != i][:shots]
-            solved = "".join(f"{p.lead}{p.texts[0]}{p.tail}{p.options[p.label]}\n\n" for p in shown)
+            solved = "".join(f"{p.lead}{p.text}{p.tails[0]}{p.options[p.label]}\n\n" for p in shown)
             asked.append(every[i].pairs(before=solved.encode()))
         part = f"{choice_set.name}, {shots} shots"
         for metric, right in zip(("accuracy", "accuracy_norm"), answer(run, part, problems, asked), strict=True):

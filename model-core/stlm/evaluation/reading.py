@@ -1,8 +1,8 @@
 """FairytaleQA and QMSum: questions about a story or a meeting.
 
 The passage is what stands up to the end of the part that is asked about, its last `PASSAGE_BYTES`, so that a small context
-holds the part that matters and every model reads the same. Measured: bits per byte of the reference answer, and the overlap
-of the greedy answer with it (the best of several references).
+holds the part that matters and every model reads the same. Measured: bits per byte of the reference answer (of the first
+one, where there are several), and the overlap of the greedy answer with it (the best of several).
 """
 
 from __future__ import annotations

@@ -1,11 +1,14 @@
 """How much of its accuracy a model keeps when what it reads is noisy.
 
-BLiMP's two sentences get the noise with one seed an item; of the multiple-choice sets the question gets it and the options
-stay clean. `kept` is (noisy - chance) / (clean - chance) over the same items, left out where the clean accuracy is not
+What BLiMP's two sentences begin with and what they end with gets the noise once, the same in both; the words between, where
+they differ, stay clean, so that the sentences differ in nothing but the grammar. Of the multiple-choice sets the question gets
+it and the options stay clean. `kept` is (noisy - chance) / (clean - chance) over the same items, left out where the clean accuracy is not
 above chance. Fifteen kinds and rates over every set would take fifteen times the suite, so a seeded sample is taken.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 
@@ -34,10 +37,12 @@ def _of_blimp(run: Run) -> list[Measure]:
     pairs = blimp.sample_pairs(run, every, PAIRS)
 
     def right(part: str, kind: str, rate: float) -> np.ndarray:
-        def noisy(text: str, item: int) -> bytes:
-            return add_noise(text, kind, rate, run.random("noise", "blimp", kind, item))
+        def noisy(item: int, pair: blimp.MinimalPair) -> tuple[bytes, bytes]:
+            # One generator: its draws go to the beginning, then to the end.
+            random = run.random("noise", "blimp", kind, item)
+            return with_noise_around(pair.good, pair.bad, lambda text: add_noise(text, kind, rate, random))
 
-        return blimp.judge(run, part, [(noisy(pair.good, i), noisy(pair.bad, i)) for i, pair in enumerate(pairs)])
+        return blimp.judge(run, part, [noisy(i, pair) for i, pair in enumerate(pairs)])
 
     clean = right("blimp", "case", 0.0)
     measures = [_accuracy("blimp", mean_of_groups(list(blimp.group(pairs, clean, "paradigm").values())), len(pairs), len(every), 0.5)]
@@ -49,6 +54,20 @@ def _of_blimp(run: Run) -> list[Measure]:
             measures.append(_accuracy(part, estimate, len(pairs), len(every), 0.5))
             measures += _kept(run, part, clean, outcome, 0.5, len(every))
     return measures
+
+
+def with_noise_around(good: str, bad: str, noise: Callable[[str], bytes]) -> tuple[bytes, bytes]:
+    """Both sentences with noise, drawn once, in the beginning and the end that they share; where they differ they stay clean."""
+    start = _alike(good, bad)
+    shared_end = _alike(good[start:][::-1], bad[start:][::-1])
+    before, after = noise(good[:start]), noise(good[len(good) - shared_end :])
+    between = [text[start : len(text) - shared_end].encode() for text in (good, bad)]
+    return before + between[0] + after, before + between[1] + after
+
+
+def _alike(a: str, b: str) -> int:
+    """How many characters two texts begin with in common."""
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
 def _of_choices(run: Run, choice_set: ChoiceSet) -> list[Measure]:

@@ -1,7 +1,7 @@
 """Runs tasks over a scorer, in chunks that a stopped run need not repeat.
 
 Finished tasks are kept in the JSON report, finished chunks of the task under way in a journal beside it, one JSON line
-each. Both carry a key of all that decides the figures: the model file, the sets, the settings and `PROTOCOL`.
+each. Both carry a key of all that decides the figures: the model, the sets, the settings and `PROTOCOL`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any, TypeVar
 import numpy as np
 from tqdm import tqdm
 
-from stlm.evaluation.scoring import Pair, Scorer, file_sha256
+from stlm.evaluation.scoring import Pair, Scorer, file_sha256, identity
 from stlm.evaluation.statistics import Measure
 from stlm.generate import Sampling
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Raise it when a change of code changes figures: earlier results are then measured again."""
 
 _PAIRS, _PROMPTS = 1024, 16
@@ -98,9 +98,10 @@ class Run:
         return [items[i] for i in sorted(chosen)]
 
     def log_probabilities(self, part: str, pairs: Sequence[Pair]) -> np.ndarray:
-        """float64 [pairs], nats. Pairs with one context come to the scorer side by side, and those of similar length."""
+        """float64 [pairs], nats. Pairs with one context come to the scorer side by side, in one chunk, and those of similar length."""
         order = sorted(range(len(pairs)), key=lambda i: (len(pairs[i][0]), pairs[i][0], len(pairs[i][1])))
-        values = self._chunked(part, [pairs[i] for i in order], _PAIRS, lambda _, chunk: self.scorer.log_probabilities(chunk))
+        chunks = whole_questions([pairs[i] for i in order], _PAIRS)
+        values = self._chunked(part, chunks, lambda _, chunk: self.scorer.log_probabilities(chunk))
         result = np.zeros(len(pairs))
         result[order] = values
         return result
@@ -114,24 +115,43 @@ class Run:
             seeded = replace(sampling, seed=sampling.seed + start)
             return [text.decode("latin-1") for text in self.scorer.continuations(prompts, max_bytes, stops, seeded)]
 
-        return [text.encode("latin-1") for text in self._chunked(part, prompts, _PROMPTS, chunk)]
+        return [text.encode("latin-1") for text in self._chunked(part, even(prompts, _PROMPTS), chunk)]
 
     def document_bits(self, part: str, documents: Sequence[bytes]) -> list[float]:
         """Bits of each document's bytes (`Scorer.document_bits`)."""
-        return self._chunked(part, documents, _PROMPTS, lambda _, chunk: self.scorer.document_bits(chunk))
+        return self._chunked(part, even(documents, _PROMPTS), lambda _, chunk: self.scorer.document_bits(chunk))
 
-    def _chunked(self, part: str, items: Sequence[_Item], size: int, compute: Callable[[int, Sequence[_Item]], list[Any]]) -> list[Any]:
+    def _chunked(self, part: str, chunks: list[Sequence[_Item]], compute: Callable[[int, Sequence[_Item]], list[Any]]) -> list[Any]:
         """`compute` gets a chunk and where it starts."""
         values: list[Any] = []
-        with tqdm(total=len(items), desc=f"{self.task} {part}".strip(), unit="", leave=False, disable=None) as bar:
-            for number, start in enumerate(range(0, len(items), size)):
+        with tqdm(total=sum(map(len, chunks)), desc=f"{self.task} {part}".strip(), unit="", leave=False, disable=None) as bar:
+            for number, chunk in enumerate(chunks):
                 done = self.journal.get(self.key, part, number)
                 if done is None:
-                    done = compute(start, items[start : start + size])
+                    done = compute(len(values), chunk)
                     self.journal.add(self.key, part, number, done)
                 values += done
                 bar.update(len(done))
         return values
+
+
+def even(items: Sequence[_Item], size: int) -> list[Sequence[_Item]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def whole_questions(pairs: Sequence[Pair], size: int) -> list[Sequence[Pair]]:
+    """Chunks of at most `size`, or of one question with more options: those are scored together or rounded differently.
+
+    Pairs without a context are no question: there is nothing that they share.
+    """
+    ends = [i for i in range(1, len(pairs)) if pairs[i][0] != pairs[i - 1][0] or not pairs[i][0]] + [len(pairs)]
+    chunks, start, last = [], 0, 0
+    for end in ends:
+        if end - start > size and last > start:
+            chunks.append(pairs[start:last])
+            start = last
+        last = end
+    return [*chunks, pairs[start:]] if pairs else []
 
 
 def task_key(task: Task, scorer: Scorer, data: Path, limit: int, seed: int) -> str:
@@ -141,5 +161,5 @@ def task_key(task: Task, scorer: Scorer, data: Path, limit: int, seed: int) -> s
         if not (data / name).is_file():
             raise FileNotFoundError(f"{data / name}: this evaluation set is missing (task {task.name}; --eval-data names the folder)")
         sets[name] = file_sha256(data / name)
-    content = {"model": scorer.sha256, "task": task.name, "sets": sets, "limit": limit, "seed": seed, "protocol": PROTOCOL}
+    content = {"model": identity(scorer), "task": task.name, "sets": sets, "limit": limit, "seed": seed, "protocol": PROTOCOL}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

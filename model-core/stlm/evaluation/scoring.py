@@ -29,6 +29,13 @@ class Scorer(Protocol):
     """What reports call the model."""
     sha256: str
     """Of the model file: results of another file are not taken over."""
+    context: int
+    """Patches, or tokens, that it reads at once."""
+
+    @property
+    def rule_hash(self) -> str:
+        """Of the rule by which it cuts text."""
+        ...
 
     def log_probabilities(self, pairs: Sequence[Pair]) -> list[float]:
         """log p(continuation | context) of each pair, in nats; ends of text are not scored. Raises ValueError for an empty one."""
@@ -53,6 +60,10 @@ class WindowScorer(ABC):
     run_patches = 1024
     """Padded patches in one run."""
 
+    @property
+    def rule_hash(self) -> str:
+        return self.rule.rule_hash
+
     @abstractmethod
     def nats(self, batch: list[Window]) -> np.ndarray:
         """float64 [batch]: log-probability of each window's scored ids."""
@@ -75,6 +86,11 @@ class WindowScorer(ABC):
             if progress:
                 progress(sum(int(windows[i].scored.sum()) for i in batch))
         return totals
+
+
+def identity(scorer: Scorer) -> dict[str, str | int]:
+    """What of a model decides its figures: the weights, and what its file does not hold."""
+    return {"sha256": scorer.sha256, "context": scorer.context, "rule": scorer.rule_hash}
 
 
 def cut_at_stop(text: bytes, stops: Sequence[bytes]) -> bytes:

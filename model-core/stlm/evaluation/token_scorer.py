@@ -24,6 +24,8 @@ class TokenScorer(TorchScorer):
         torch.set_num_threads(threads)
         super().__init__(path)
         self.name = path.parent.name if path.stem == "checkpoint" else path.stem
+        self.context = self.model.config.context
+        self.rule_hash = self.model.rule.rule_hash
 
     def continuations(self, prompts: Sequence[bytes], max_bytes: int, stops: Sequence[bytes], sampling: Sampling) -> list[bytes]:
         """A token a pass, without a cache; the last token may be cut at `max_bytes`."""
