@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, test } from 'vitest';
-import { SPECIAL } from '../../../functions/engine/patch.js';
+import { countPromptPatches, SPECIAL } from '../../../functions/engine/patch.js';
 import { type ChatChunk, chatChunkSchema, type ChatCompletion, chatCompletionSchema, type ChatMessage } from '../../../functions/schema/chat.js';
 import { endless, type Script, says, ScriptedEngine } from './scripted-engine.js';
 import { listen, type TestServer } from './server.js';
@@ -161,6 +161,17 @@ describe('the prompt', () => {
     expect([264, 265]).toContain(ids[11]);
     expect(ids.slice(-9)).toEqual([264, ...new TextEncoder().encode('Hello!'), 266, 265]);
     expect(ids.length).toBeGreaterThan(3_000);
+  });
+
+  test('of a long chat leaves room for a whole reply in the shortest of words', async () => {
+    await open();
+    const turns = Array.from({ length: 800 }, (_, index) => ({ role: index % 2 === 0 ? 'user' : 'assistant', content: `turn ${index}` }));
+    await body({ messages: [...turns, ...hello], max_tokens: 1_200 });
+    const reply = new TextEncoder().encode('it had a cat to '.repeat(75));
+    const replyPatches = countPromptPatches(reply) - 1;
+    const bytesPerPatch = engine.manifests[0]!.bytesPerPatch;
+    expect(replyPatches).toBeGreaterThan((1.4 * reply.length) / bytesPerPatch);
+    expect(countPromptPatches(engine.calls.at(-1)!.options.prompt) + replyPatches).toBeLessThanOrEqual(engine.manifests[0]!.context.patches);
   });
 });
 
