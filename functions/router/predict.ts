@@ -11,7 +11,7 @@ import type { GenerateResult, Placement } from '../engine/types.js';
 import type { Manifest } from '../schema/manifest.js';
 import { type Cost, costMs, guess, learn, type Pair } from './cost.js';
 import { type Drift, driftFactor, learnDrift, noDrift } from './drift.js';
-import { learnLength, type LengthModel, lengthPrior, lengthQuantile, patchesFor } from './length.js';
+import { learnLength, type LengthClass, type LengthModel, lengthPrior, lengthQuantile, patchesFor } from './length.js';
 import { quantile, type Recent, recentFrom, remember } from './recent.js';
 
 export interface LatencyModel {
@@ -34,7 +34,7 @@ export interface TierModel {
   readonly measured: boolean;
   /** Measured over predicted compute of recent texts, given how many bytes they turned out to have. */
   readonly ratios: Recent;
-  readonly lengths: { readonly plain: LengthModel; readonly withStop: LengthModel };
+  readonly lengths: Readonly<Record<LengthClass, LengthModel>>;
 }
 
 /** The text a forecast is for. */
@@ -42,7 +42,7 @@ export interface Workload {
   readonly promptPatches: number;
   /** Bytes of text still to be written, at most. */
   readonly maxBytes: number;
-  readonly hasStop: boolean;
+  readonly lengthClass: LengthClass;
 }
 
 export interface Compute {
@@ -84,7 +84,7 @@ function seedTier({ latencySeed, context, bytesPerPatch: seedBytesPerPatch }: Ma
     contextPatches: context.patches,
     measured: false,
     ratios: recentFrom(PRIOR_RATIOS),
-    lengths: { plain: lengths, withStop: lengths },
+    lengths: { plain: lengths, stop: lengths, chat: lengths },
   };
 }
 
@@ -97,7 +97,7 @@ export function tierModel(model: LatencyModel, tier: string): TierModel {
 /** @param othersBusy how many other workers compute meanwhile, on average. */
 export function predictCompute(model: LatencyModel, { tier, worker }: Placement, work: Workload, othersBusy: number): Compute {
   const costs = tierModel(model, tier);
-  const lengths = work.hasStop ? costs.lengths.withStop : costs.lengths.plain;
+  const lengths = costs.lengths[work.lengthClass];
   const plannedBytes = lengthQuantile(lengths, work.maxBytes, P95);
   const patches = patchesFor(lengths, plannedBytes);
   const factor = driftFactor(model.drift, tier, worker, othersBusy);
@@ -129,7 +129,7 @@ function decodeCounts(tier: TierModel, promptPatches: number, patches: number): 
 
 export interface Observation {
   readonly placement: Placement;
-  readonly hasStop: boolean;
+  readonly lengthClass: LengthClass;
   /** Mean number of other workers that computed meanwhile. */
   readonly othersBusy: number;
   readonly result: GenerateResult;
@@ -137,7 +137,7 @@ export interface Observation {
 
 /** Learns from one generation that ended by itself, at its length or at its deadline. */
 export function learnCompute(model: LatencyModel, observation: Observation): LatencyModel {
-  const { placement, hasStop, othersBusy, result } = observation;
+  const { placement, lengthClass, othersBusy, result } = observation;
   const { tier, worker } = placement;
   const before = tierModel(model, tier);
   const { prefillMs, decodeMs } = result.timings;
@@ -151,7 +151,7 @@ export function learnCompute(model: LatencyModel, observation: Observation): Lat
 
   const drift = learnDrift(model.drift, tier, worker, othersBusy, measuredMs / learntMs);
   const factor = driftFactor(drift, tier, worker, othersBusy);
-  const lengths = hasStop ? before.lengths.withStop : before.lengths.plain;
+  const lengths = before.lengths[lengthClass];
   const expectedDecode = decodeCounts(before, result.promptPatches, patchesFor(lengths, result.completionBytes));
   const foreseenMs =
     driftFactor(model.drift, tier, worker, othersBusy) * (costMs(before.prefill, prefillDone) + costMs(before.decode, expectedDecode));
@@ -165,7 +165,7 @@ export function learnCompute(model: LatencyModel, observation: Observation): Lat
     prefill: learn(before.prefill, prefillDone, prefillMs / factor),
     decode: learn(before.decode, decodeDone, decodeMs / factor),
     ratios: remember(before.ratios, measuredMs / foreseenMs),
-    lengths: { ...before.lengths, [hasStop ? 'withStop' : 'plain']: learnLength(lengths, text) },
+    lengths: { ...before.lengths, [lengthClass]: learnLength(lengths, text) },
   };
   return { ...model, drift, tiers: { ...model.tiers, [tier]: after } };
 }

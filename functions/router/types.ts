@@ -4,6 +4,7 @@
  * Every instant is in milliseconds on one clock, `performance.timeOrigin + performance.now()`, read by the caller and passed in.
  */
 import type { GenerateResult, Placement } from '../engine/types.js';
+import type { LengthClass } from './length.js';
 
 /** Runs whichever tier is the largest that fits. */
 export const AUTO = 'auto';
@@ -26,8 +27,8 @@ export interface RouteRequest {
   readonly promptPatches: number;
   /** At most this many bytes of text per generation. */
   readonly maxBytes: number;
-  /** Whether the text is expected to end early, at a stop string or with a turn of a chat. */
-  readonly hasStop: boolean;
+  /** What its length is foretold from. */
+  readonly lengthClass: LengthClass;
   /** Texts to generate for this one answer (prompts x n), all on one placement. */
   readonly generations: number;
 }

@@ -32,8 +32,7 @@ export function planChat(body: ChatRequest, arrival: Arrival, manifests: readonl
     // The reply begins in a patch of its own.
     promptPatches: Math.max(...fitted.map(({ patches }) => patches)) + 1,
     generations: 1,
-    // A reply is as long as a turn; its length says nothing about that of a text.
-    hasStop: true,
+    lengthClass: 'chat',
   });
   return { route, budget: target.budget, sampling, promptsFor: (tier) => [prompts.get(tier)!] };
 }

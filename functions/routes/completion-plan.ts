@@ -14,7 +14,7 @@ export function planCompletion(body: CompletionRequest, arrival: Arrival, manife
     // The complete patches, and the one in which the text will begin.
     promptPatches: Math.max(...prompts.map(({ ids }) => countPromptPatches(ids))) + 1,
     generations: prompts.length,
-    hasStop: sampling.stop.length > 0,
+    lengthClass: sampling.stop.length > 0 ? 'stop' : 'plain',
   });
   return { route, budget: target.budget, sampling, promptsFor: () => prompts };
 }

@@ -46,7 +46,7 @@ export function routeRequest(fields: Partial<RouteRequest> & { budgetMs: number;
     promptBytes,
     promptPatches: 1 + Math.ceil(promptBytes / 5.4),
     maxBytes: 64,
-    hasStop: false,
+    lengthClass: 'plain',
     generations: 1,
     ...fields,
   };
