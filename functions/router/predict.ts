@@ -39,7 +39,10 @@ export interface TierModel {
 
 /** The text a forecast is for. */
 export interface Workload {
+  /** Patches read of the prompt: what is left of it in the tier's context. */
   readonly promptPatches: number;
+  /** Patches of text that have been decoded already; none if absent. */
+  readonly decodedPatches?: number;
   /** Bytes of text still to be written, at most. */
   readonly maxBytes: number;
   readonly lengthClass: LengthClass;
@@ -102,12 +105,13 @@ export function predictCompute(model: LatencyModel, { tier, worker }: Placement,
   const patches = patchesFor(lengths, plannedBytes);
   const factor = driftFactor(model.drift, tier, worker, othersBusy);
   const [betweenTextsMs, betweenPatchesMs] = model.between.per;
-  const decode = decodeCounts(costs, work.promptPatches, patches);
+  const pastPatches = work.promptPatches + (work.decodedPatches ?? 0);
+  const decode = decodeCounts(costs, pastPatches, patches);
   return {
     plannedBytes,
-    prefillMs: factor * costMs(costs.prefill, prefillCounts(costs, work.promptPatches)) + betweenTextsMs + betweenPatchesMs,
+    prefillMs: factor * costMs(costs.prefill, prefillCounts(work.promptPatches)) + betweenTextsMs + betweenPatchesMs,
     decodeMs: factor * costMs(costs.decode, decode) + decode[0] * betweenPatchesMs,
-    stepMs: factor * costMs(costs.decode, decodeCounts(costs, work.promptPatches, 2)) + betweenPatchesMs,
+    stepMs: factor * costMs(costs.decode, decodeCounts(costs, pastPatches, 2)) + betweenPatchesMs,
   };
 }
 
@@ -116,14 +120,15 @@ export function margin(model: LatencyModel, tier: string): number {
   return quantile(tierModel(model, tier).ratios, P95);
 }
 
-function prefillCounts(tier: TierModel, promptPatches: number): Pair {
-  return [1, Math.min(promptPatches, tier.contextPatches)];
+/** Whoever says how long a prompt is, plan or engine, has cut it to the context by `keptPatches`. */
+function prefillCounts(promptPatches: number): Pair {
+  return [1, promptPatches];
 }
 
-/** The first patch is the prefill's; the k-th after it sees the prompt and k patches. */
-function decodeCounts(tier: TierModel, promptPatches: number, patches: number): Pair {
+/** The first patch is the prefill's; the k-th after it sees what came before and k patches. */
+function decodeCounts(tier: TierModel, pastPatches: number, patches: number): Pair {
   const steps = Math.max(0, patches - 1);
-  const meanContext = Math.min(tier.contextPatches, promptPatches + (steps + 1) / 2);
+  const meanContext = Math.min(tier.contextPatches, pastPatches + (steps + 1) / 2);
   return [steps, steps * meanContext];
 }
 
@@ -144,7 +149,7 @@ export function learnCompute(model: LatencyModel, observation: Observation): Lat
   const measuredMs = prefillMs + decodeMs;
   if (!(measuredMs > 0) || result.decodedPatches === 0) return model;
 
-  const prefillDone = prefillCounts(before, result.promptPatches);
+  const prefillDone = prefillCounts(result.promptPatches);
   const decodeDone = decodeCounts(before, result.promptPatches, result.decodedPatches);
   const learntMs = costMs(before.prefill, prefillDone) + costMs(before.decode, decodeDone);
   if (!before.measured) return firstMeasurement(model, observation, measuredMs / learntMs);

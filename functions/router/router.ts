@@ -203,7 +203,8 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
       model,
       placement,
       {
-        promptPatches: request.promptPatches + patches / request.generations,
+        promptPatches: request.promptPatches[placement.tier] as number,
+        decodedPatches: patches / request.generations,
         maxBytes: Math.max(0, request.maxBytes * request.generations - doneBytes),
         lengthClass: request.lengthClass,
       },

@@ -23,8 +23,8 @@ export interface RouteRequest {
   /** From arrival to the first byte of text; undefined: no bound of its own. */
   readonly firstByteBudgetMs?: number;
   readonly promptBytes: number;
-  /** Patches of `[bod] + prompt`, the unfinished one included. */
-  readonly promptPatches: number;
+  /** Of every tier that may run it: the patches that tier would read of `[bod] + prompt`, at most its context. */
+  readonly promptPatches: Readonly<Record<string, number>>;
   /** At most this many bytes of text per generation. */
   readonly maxBytes: number;
   /** What its length is foretold from. */

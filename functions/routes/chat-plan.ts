@@ -15,7 +15,7 @@ const DENSE_REPLY = 1.6;
 
 /**
  * Tiers may differ in their contexts and their marks, so the prompt is made for the one that is chosen, and the router, which
- * chooses, is told the longest.
+ * chooses, is told what each would read.
  *
  * @throws as `targetOf` does, and {ApiError} 400 if no tier that could run was tuned to chat.
  */
@@ -29,8 +29,7 @@ export function planChat(body: ChatRequest, arrival: Arrival, manifests: readonl
   const fitted = [...prompts.values()];
   const route = routeRequest(body, arrival, { ...target, manifests: tuned }, {
     promptBytes: Math.max(...fitted.map(({ ids }) => ids.length)),
-    // The reply begins in a patch of its own.
-    promptPatches: Math.max(...fitted.map(({ patches }) => patches)) + 1,
+    promptPatches: Object.fromEntries(Array.from(prompts, ([tier, { patches }]) => [tier, patches])),
     generations: 1,
     lengthClass: 'chat',
   });
