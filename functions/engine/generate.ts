@@ -58,9 +58,9 @@ export class Generation {
     const prompt = splitPrompt(options.prompt);
     this.#parts = parts;
     this.#options = options;
-    this.#promptPatches = prompt.patches;
     this.#forced = prompt.unfinished;
     this.#window = new PatchWindow(parts.shape.contextPatches, prompt);
+    this.#promptPatches = this.#window.patches;
     this.#cache = new KvCache(parts.session, parts.shape.trunk, this.#window.patches);
     this.#noise = new PatchNoise(options, new SeededRandom(options.seed));
     this.#scanner = new StopScanner(options.stop);

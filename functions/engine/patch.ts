@@ -68,7 +68,7 @@ export function splitPrompt(prompt: PromptIds): PromptPatches {
   return { rows, patches, unfinished: Uint8Array.from(prompt.subarray(patchStart)) };
 }
 
-/** Complete patches of [begin of document, ...prompt]: what prefill has to read, and what the router predicts from. */
+/** Complete patches of [begin of document, ...prompt]: what prefill has to read, if it fits the context. */
 export function countPromptPatches(prompt: PromptIds): number {
   const splitter = new PatchSplitter();
   let patches = 1;

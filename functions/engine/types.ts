@@ -42,7 +42,7 @@ export interface GenerateTimings {
 
 export interface GenerateResult {
   readonly stopCause: StopCause;
-  /** Complete patches of [begin of document, ...prompt]: what prefill read. 0 if the tier never became warm. */
+  /** Complete patches of [begin of document, ...prompt] that are left to read once it fits the context. 0 if the tier never became warm. */
   readonly promptPatches: number;
   /** Bytes yielded. */
   readonly completionBytes: number;

@@ -5,6 +5,11 @@
  */
 import { PATCH_CAP, SPECIAL, type PromptPatches } from './patch.js';
 
+/** How many of `patches`, the newest, a context keeps: all while they fit, otherwise half of what it holds, so that the text has room to grow. */
+export function keptPatches(patches: number, contextPatches: number): number {
+  return patches <= contextPatches ? patches : Math.max(1, contextPatches >> 1);
+}
+
 export class PatchWindow {
   /** int32 [1 + patches, PATCH_CAP]: the patch before the window (all padding at the start of a text), then the window. */
   readonly #rows: Int32Array;
@@ -16,15 +21,10 @@ export class PatchWindow {
     this.#contextPatches = contextPatches;
     // One more than the context: a decoded patch enters before the window slides.
     this.#rows = new Int32Array((contextPatches + 2) * PATCH_CAP).fill(SPECIAL.pad);
-    if (prompt.patches <= contextPatches) {
-      this.#rows.set(prompt.rows, PATCH_CAP);
-      this.#patches = prompt.patches;
-    } else {
-      const kept = this.#kept;
-      this.#rows.set(prompt.rows.subarray((prompt.patches - kept - 1) * PATCH_CAP));
-      this.#patches = kept;
-      this.#truncated = true;
-    }
+    this.#patches = keptPatches(prompt.patches, contextPatches);
+    this.#truncated = this.#patches < prompt.patches;
+    if (this.#truncated) this.#rows.set(prompt.rows.subarray((prompt.patches - this.#patches - 1) * PATCH_CAP));
+    else this.#rows.set(prompt.rows, PATCH_CAP);
   }
 
   get patches(): number {
@@ -46,22 +46,19 @@ export class PatchWindow {
   }
 
   /**
-   * Forgets the older half. Positions start again, so all that is kept must be read again; halving makes that rare: one
+   * Forgets the older half of an overfull window. Positions start again, so all that is kept must be read again; halving makes that rare: one
    * re-reading of half a context for every half context of text.
    */
   slide(): void {
-    this.#rows.copyWithin(0, (this.#patches - this.#kept) * PATCH_CAP, (this.#patches + 1) * PATCH_CAP);
-    this.#rows.fill(SPECIAL.pad, (this.#kept + 1) * PATCH_CAP);
-    this.#patches = this.#kept;
+    const kept = keptPatches(this.#patches, this.#contextPatches);
+    this.#rows.copyWithin(0, (this.#patches - kept) * PATCH_CAP, (this.#patches + 1) * PATCH_CAP);
+    this.#rows.fill(SPECIAL.pad, (kept + 1) * PATCH_CAP);
+    this.#patches = kept;
     this.#truncated = true;
   }
 
   /** The graph's `ids` input for `count` patches from `from` on: int32 [count + 1, PATCH_CAP], the patch before them first. */
   read(from: number, count: number): Int32Array {
     return this.#rows.subarray(from * PATCH_CAP, (from + count + 1) * PATCH_CAP);
-  }
-
-  get #kept(): number {
-    return Math.max(1, this.#contextPatches >> 1);
   }
 }

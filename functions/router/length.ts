@@ -11,6 +11,12 @@ export interface LengthModel {
   readonly patches: number;
 }
 
+/**
+ * Kinds of text that end for different reasons, so that the lengths of one say nothing of another's: where the model thinks that it
+ * is over, at a stop string, with a turn of a chat.
+ */
+export type LengthClass = 'plain' | 'stop' | 'chat';
+
 /** Observations that are remembered: 1 / (1 - DECAY) texts. */
 const DECAY = 0.98;
 /** The weight, in patches, of the manifest's bytes per patch against observations. */

@@ -11,7 +11,7 @@ import type { GenerateResult, Placement } from '../engine/types.js';
 import type { Manifest } from '../schema/manifest.js';
 import { type Cost, costMs, guess, learn, type Pair } from './cost.js';
 import { type Drift, driftFactor, learnDrift, noDrift } from './drift.js';
-import { learnLength, type LengthModel, lengthPrior, lengthQuantile, patchesFor } from './length.js';
+import { learnLength, type LengthClass, type LengthModel, lengthPrior, lengthQuantile, patchesFor } from './length.js';
 import { quantile, type Recent, recentFrom, remember } from './recent.js';
 
 export interface LatencyModel {
@@ -34,15 +34,18 @@ export interface TierModel {
   readonly measured: boolean;
   /** Measured over predicted compute of recent texts, given how many bytes they turned out to have. */
   readonly ratios: Recent;
-  readonly lengths: { readonly plain: LengthModel; readonly withStop: LengthModel };
+  readonly lengths: Readonly<Record<LengthClass, LengthModel>>;
 }
 
 /** The text a forecast is for. */
 export interface Workload {
+  /** Patches read of the prompt: what is left of it in the tier's context. */
   readonly promptPatches: number;
+  /** Patches of text that have been decoded already; none if absent. */
+  readonly decodedPatches?: number;
   /** Bytes of text still to be written, at most. */
   readonly maxBytes: number;
-  readonly hasStop: boolean;
+  readonly lengthClass: LengthClass;
 }
 
 export interface Compute {
@@ -84,7 +87,7 @@ function seedTier({ latencySeed, context, bytesPerPatch: seedBytesPerPatch }: Ma
     contextPatches: context.patches,
     measured: false,
     ratios: recentFrom(PRIOR_RATIOS),
-    lengths: { plain: lengths, withStop: lengths },
+    lengths: { plain: lengths, stop: lengths, chat: lengths },
   };
 }
 
@@ -97,17 +100,18 @@ export function tierModel(model: LatencyModel, tier: string): TierModel {
 /** @param othersBusy how many other workers compute meanwhile, on average. */
 export function predictCompute(model: LatencyModel, { tier, worker }: Placement, work: Workload, othersBusy: number): Compute {
   const costs = tierModel(model, tier);
-  const lengths = work.hasStop ? costs.lengths.withStop : costs.lengths.plain;
+  const lengths = costs.lengths[work.lengthClass];
   const plannedBytes = lengthQuantile(lengths, work.maxBytes, P95);
   const patches = patchesFor(lengths, plannedBytes);
   const factor = driftFactor(model.drift, tier, worker, othersBusy);
   const [betweenTextsMs, betweenPatchesMs] = model.between.per;
-  const decode = decodeCounts(costs, work.promptPatches, patches);
+  const pastPatches = work.promptPatches + (work.decodedPatches ?? 0);
+  const decode = decodeCounts(costs, pastPatches, patches);
   return {
     plannedBytes,
-    prefillMs: factor * costMs(costs.prefill, prefillCounts(costs, work.promptPatches)) + betweenTextsMs + betweenPatchesMs,
+    prefillMs: factor * costMs(costs.prefill, prefillCounts(work.promptPatches)) + betweenTextsMs + betweenPatchesMs,
     decodeMs: factor * costMs(costs.decode, decode) + decode[0] * betweenPatchesMs,
-    stepMs: factor * costMs(costs.decode, decodeCounts(costs, work.promptPatches, 2)) + betweenPatchesMs,
+    stepMs: factor * costMs(costs.decode, decodeCounts(costs, pastPatches, 2)) + betweenPatchesMs,
   };
 }
 
@@ -116,20 +120,21 @@ export function margin(model: LatencyModel, tier: string): number {
   return quantile(tierModel(model, tier).ratios, P95);
 }
 
-function prefillCounts(tier: TierModel, promptPatches: number): Pair {
-  return [1, Math.min(promptPatches, tier.contextPatches)];
+/** Whoever says how long a prompt is, plan or engine, has cut it to the context by `keptPatches`. */
+function prefillCounts(promptPatches: number): Pair {
+  return [1, promptPatches];
 }
 
-/** The first patch is the prefill's; the k-th after it sees the prompt and k patches. */
-function decodeCounts(tier: TierModel, promptPatches: number, patches: number): Pair {
+/** The first patch is the prefill's; the k-th after it sees what came before and k patches. */
+function decodeCounts(tier: TierModel, pastPatches: number, patches: number): Pair {
   const steps = Math.max(0, patches - 1);
-  const meanContext = Math.min(tier.contextPatches, promptPatches + (steps + 1) / 2);
+  const meanContext = Math.min(tier.contextPatches, pastPatches + (steps + 1) / 2);
   return [steps, steps * meanContext];
 }
 
 export interface Observation {
   readonly placement: Placement;
-  readonly hasStop: boolean;
+  readonly lengthClass: LengthClass;
   /** Mean number of other workers that computed meanwhile. */
   readonly othersBusy: number;
   readonly result: GenerateResult;
@@ -137,21 +142,21 @@ export interface Observation {
 
 /** Learns from one generation that ended by itself, at its length or at its deadline. */
 export function learnCompute(model: LatencyModel, observation: Observation): LatencyModel {
-  const { placement, hasStop, othersBusy, result } = observation;
+  const { placement, lengthClass, othersBusy, result } = observation;
   const { tier, worker } = placement;
   const before = tierModel(model, tier);
   const { prefillMs, decodeMs } = result.timings;
   const measuredMs = prefillMs + decodeMs;
   if (!(measuredMs > 0) || result.decodedPatches === 0) return model;
 
-  const prefillDone = prefillCounts(before, result.promptPatches);
+  const prefillDone = prefillCounts(result.promptPatches);
   const decodeDone = decodeCounts(before, result.promptPatches, result.decodedPatches);
   const learntMs = costMs(before.prefill, prefillDone) + costMs(before.decode, decodeDone);
   if (!before.measured) return firstMeasurement(model, observation, measuredMs / learntMs);
 
   const drift = learnDrift(model.drift, tier, worker, othersBusy, measuredMs / learntMs);
   const factor = driftFactor(drift, tier, worker, othersBusy);
-  const lengths = hasStop ? before.lengths.withStop : before.lengths.plain;
+  const lengths = before.lengths[lengthClass];
   const expectedDecode = decodeCounts(before, result.promptPatches, patchesFor(lengths, result.completionBytes));
   const foreseenMs =
     driftFactor(model.drift, tier, worker, othersBusy) * (costMs(before.prefill, prefillDone) + costMs(before.decode, expectedDecode));
@@ -165,7 +170,7 @@ export function learnCompute(model: LatencyModel, observation: Observation): Lat
     prefill: learn(before.prefill, prefillDone, prefillMs / factor),
     decode: learn(before.decode, decodeDone, decodeMs / factor),
     ratios: remember(before.ratios, measuredMs / foreseenMs),
-    lengths: { ...before.lengths, [hasStop ? 'withStop' : 'plain']: learnLength(lengths, text) },
+    lengths: { ...before.lengths, [lengthClass]: learnLength(lengths, text) },
   };
   return { ...model, drift, tiers: { ...model.tiers, [tier]: after } };
 }

@@ -61,7 +61,7 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
       if (loadMs !== undefined) model = learnLoad(model, tier, loadMs);
     },
     onProbe: (placement, result) => {
-      model = learnBetween(learnCompute(model, { placement, hasStop: false, othersBusy: 0, result }), result);
+      model = learnBetween(learnCompute(model, { placement, lengthClass: 'plain', othersBusy: 0, result }), result);
     },
   });
 
@@ -203,9 +203,10 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
       model,
       placement,
       {
-        promptPatches: request.promptPatches + patches / request.generations,
+        promptPatches: request.promptPatches[placement.tier] as number,
+        decodedPatches: patches / request.generations,
         maxBytes: Math.max(0, request.maxBytes * request.generations - doneBytes),
-        hasStop: request.hasStop,
+        lengthClass: request.lengthClass,
       },
       othersBusy(ledgers, placement.worker, nowMs(), 1),
     );
@@ -233,7 +234,7 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
     const { result } = outcome;
     const { queueMs, loadMs, prefillMs, decodeMs } = result.timings;
     headroom = pay(headroom, engine.workers, prefillMs + decodeMs - admission.bookedMs / request.generations);
-    model = learnCompute(model, { placement, hasStop: request.hasStop, othersBusy: othersBusySince(admission, now), result });
+    model = learnCompute(model, { placement, lengthClass: request.lengthClass, othersBusy: othersBusySince(admission, now), result });
     if (admission.alone && lastTickets.get(placement.worker) === ticket) model = learnBetween(model, result);
     if (request.generations === 1) {
       const overheadMs = now - admission.admittedAtMs - queueMs - loadMs - prefillMs - decodeMs;

@@ -4,6 +4,7 @@
  * Every instant is in milliseconds on one clock, `performance.timeOrigin + performance.now()`, read by the caller and passed in.
  */
 import type { GenerateResult, Placement } from '../engine/types.js';
+import type { LengthClass } from './length.js';
 
 /** Runs whichever tier is the largest that fits. */
 export const AUTO = 'auto';
@@ -22,12 +23,12 @@ export interface RouteRequest {
   /** From arrival to the first byte of text; undefined: no bound of its own. */
   readonly firstByteBudgetMs?: number;
   readonly promptBytes: number;
-  /** Patches of `[bod] + prompt`, the unfinished one included. */
-  readonly promptPatches: number;
+  /** Of every tier that may run it: the patches that tier would read of `[bod] + prompt`, at most its context. */
+  readonly promptPatches: Readonly<Record<string, number>>;
   /** At most this many bytes of text per generation. */
   readonly maxBytes: number;
-  /** Whether the text is expected to end early, at a stop string or with a turn of a chat. */
-  readonly hasStop: boolean;
+  /** What its length is foretold from. */
+  readonly lengthClass: LengthClass;
   /** Texts to generate for this one answer (prompts x n), all on one placement. */
   readonly generations: number;
 }

@@ -8,8 +8,14 @@ import { type Arrival, type Plan, routeRequest, samplingOf, targetOf } from './p
 type ChatManifest = Manifest & { readonly chat: ChatTemplate };
 
 /**
+ * Room for a reply over what as many bytes of average text take: of 11,320 replies in the training data of over 200 bytes the densest
+ * took 1.58 times as many patches. One that outgrows the window loses the system text and whole turns in the middle of it.
+ */
+const DENSE_REPLY = 1.6;
+
+/**
  * Tiers may differ in their contexts and their marks, so the prompt is made for the one that is chosen, and the router, which
- * chooses, is told the longest.
+ * chooses, is told what each would read.
  *
  * @throws as `targetOf` does, and {ApiError} 400 if no tier that could run was tuned to chat.
  */
@@ -23,17 +29,15 @@ export function planChat(body: ChatRequest, arrival: Arrival, manifests: readonl
   const fitted = [...prompts.values()];
   const route = routeRequest(body, arrival, { ...target, manifests: tuned }, {
     promptBytes: Math.max(...fitted.map(({ ids }) => ids.length)),
-    // The reply begins in a patch of its own.
-    promptPatches: Math.max(...fitted.map(({ patches }) => patches)) + 1,
+    promptPatches: Object.fromEntries(Array.from(prompts, ([tier, { patches }]) => [tier, patches])),
     generations: 1,
-    // A reply is as long as a turn; its length says nothing about that of a text.
-    hasStop: true,
+    lengthClass: 'chat',
   });
   return { route, budget: target.budget, sampling, promptsFor: (tier) => [prompts.get(tier)!] };
 }
 
 function fitTo({ chat, context, bytesPerPatch }: ChatManifest, turns: readonly Turn[], maxBytes: number) {
-  const { turns: kept, patches, truncated } = fitChat(turns, context.patches, maxBytes / bytesPerPatch);
+  const { turns: kept, patches, truncated } = fitChat(turns, context.patches, (DENSE_REPLY * maxBytes) / bytesPerPatch);
   return { ids: replyPrompt(kept, chat), patches, truncated };
 }
 

@@ -1,4 +1,5 @@
 import { countPromptPatches } from '../engine/patch.js';
+import { keptPatches } from '../engine/window.js';
 import type { BudgetDefaults } from '../router/budget.js';
 import type { CompletionRequest } from '../schema/completion.js';
 import type { Manifest } from '../schema/manifest.js';
@@ -8,13 +9,14 @@ import { type Arrival, type Plan, routeRequest, samplingOf, targetOf } from './p
 export function planCompletion(body: CompletionRequest, arrival: Arrival, manifests: readonly Manifest[], budgetDefaults: BudgetDefaults): Plan {
   const target = targetOf(body, arrival, manifests, budgetDefaults);
   const prompts = promptsOf(body.prompt).map((ids) => ({ ids, truncated: false }));
+  const patches = prompts.map(({ ids }) => countPromptPatches(ids));
+  const mostRead = ({ context }: Manifest) => Math.max(...patches.map((count) => keptPatches(count, context.patches)));
   const sampling = samplingOf(body);
   const route = routeRequest(body, arrival, target, {
     promptBytes: Math.max(...prompts.map(({ ids }) => ids.length)),
-    // The complete patches, and the one in which the text will begin.
-    promptPatches: Math.max(...prompts.map(({ ids }) => countPromptPatches(ids))) + 1,
+    promptPatches: Object.fromEntries(target.manifests.map((manifest) => [manifest.id, mostRead(manifest)])),
     generations: prompts.length,
-    hasStop: sampling.stop.length > 0,
+    lengthClass: sampling.stop.length > 0 ? 'stop' : 'plain',
   });
   return { route, budget: target.budget, sampling, promptsFor: () => prompts };
 }

@@ -54,7 +54,7 @@ export function targetOf(body: TextRequest, arrival: Arrival, manifests: readonl
   return { budget, tier: pinned.id, manifests: [pinned] };
 }
 
-type Workload = Pick<RouteRequest, 'promptBytes' | 'promptPatches' | 'generations' | 'hasStop'>;
+type Workload = Pick<RouteRequest, 'promptBytes' | 'promptPatches' | 'generations' | 'lengthClass'>;
 
 export function routeRequest(body: TextRequest, arrival: Arrival, { budget, tier, manifests }: Target, workload: Workload): RouteRequest {
   const firstByteBudgetMs = body.ttft_budget_ms ?? undefined;

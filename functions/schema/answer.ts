@@ -34,7 +34,7 @@ export const stlmReportSchema = z
     load_ms: z.number(),
     prefill_ms: z.number(),
     decode_ms: z.number(),
-    prompt_patches: z.int(),
+    prompt_patches: z.int().meta({ description: 'Patches of the prompt that were read: fewer than it has where it outgrew the context.' }),
     decoded_patches: z.int(),
     context_truncated: z.boolean(),
   })

@@ -163,6 +163,12 @@ describe('a generation', () => {
     expect(long.session.runs[0]).toEqual({ patches: 32, past: 0, decodes: true });
   });
 
+  test.each([[63], [64], [65], [200]])('of a prompt of %d patches says how many of them it read', async (patches) => {
+    const { outcome, session } = await generate({ prompt: bytes('ab '.repeat(patches - 1)), maxBytes: 1 });
+    expect(outcome.promptPatches).toBe(session.runs.reduce((read, run) => read + run.patches, 0));
+    expect(outcome.promptPatches).toBe(patches <= 64 ? patches : 32);
+  });
+
   test('stops at a patch end when the next patch would pass the deadline', async () => {
     const session = new RecurrentSession();
     let clock = 1000;

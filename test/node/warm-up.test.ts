@@ -7,7 +7,10 @@ const router = { route: endless as never, explain: endless as never, progress: (
 
 const logOf = async (script: Script) => (await warmedUp(script)).log;
 
-async function warmedUp(script: Script, chatTiers: readonly string[] = []) {
+const [COMPLETIONS, CHAT] = ['/v1/completions', '/v1/chat/completions'] as const;
+
+/** @param statuses by path, where they are not those of a server that is well. */
+async function warmedUp(script: Script, chatTiers: readonly string[] = [], statuses: Readonly<Record<string, number>> = {}) {
   const engine = new ScriptedEngine(script, [{ id: 'stlm-small', state: 'ready' }, { id: 'stlm-large', state: 'quarantined', reason: 'truncated' }], chatTiers);
   const log: object[] = [];
   const write = (level: string) => (fields: object, message: string) => void log.push({ level, message, ...fields });
@@ -16,7 +19,8 @@ async function warmedUp(script: Script, chatTiers: readonly string[] = []) {
   const app = {
     request: async (path: unknown) => {
       rehearsed.push(String(path));
-      return new Response('{}');
+      const usual = path === CHAT && !chatTiers.includes('stlm-small') ? 400 : 200;
+      return new Response('{}', { status: statuses[String(path)] ?? usual });
     },
   };
   await warmUp({ app, engine, router, readiness: new Readiness(engine), registry: { verifyLocal: async () => {} }, logger });
@@ -42,8 +46,18 @@ test('a model that does not give its golden text is a warning', async () => {
   expect(await logOf(says(['goldfish']))).toContainEqual(expect.objectContaining({ level: 'warn', golden: 'diverges', matchedBytes: 4 }));
 });
 
-test('a server that can chat has chatted before its first client does', async () => {
-  const [completions, chat] = ['/v1/completions', '/v1/chat/completions'];
-  expect((await warmedUp(says(['golden']))).rehearsed).toEqual([completions, completions]);
-  expect((await warmedUp(says(['golden']), ['stlm-small'])).rehearsed).toEqual([completions, completions, chat, chat]);
+test.each([[[]], [['stlm-small']], [['stlm-large']]])('both routes have answered before the first client asks, whatever was tuned to chat: %j', async (chatTiers) => {
+  const { rehearsed, log } = await warmedUp(says(['golden']), chatTiers);
+  expect(rehearsed).toEqual([COMPLETIONS, COMPLETIONS, CHAT, CHAT]);
+  expect(log).not.toContainEqual(expect.objectContaining({ level: 'warn' }));
+});
+
+test.each([
+  ['a completion that failed', COMPLETIONS, ['stlm-small'], 500],
+  ['a chat that failed', CHAT, ['stlm-small'], 429],
+  ['a chat with a model that cannot', CHAT, [], 200],
+])('%s in rehearsal is a warning', async (_what, path, chatTiers, status) => {
+  const { log } = await warmedUp(says(['golden']), chatTiers, { [path]: status });
+  for (const stream of [false, true]) expect(log).toContainEqual(expect.objectContaining({ level: 'warn', path, stream, status }));
+  expect(log).toContainEqual(expect.objectContaining({ tier: 'stlm-small', golden: 'reproduced' }));
 });

@@ -77,9 +77,9 @@ describe('a reply', () => {
     const turns = Array.from({ length: 101 }, (_, index) => ({ role: index % 2 === 0 ? 'user' : 'assistant', content: `turn number ${index}` }));
     const long = await reply([system, ...turns]);
     expect(long.stlm.context_truncated).toBe(true);
-    // 40 bytes of reply take 40 / bytesPerPatch patches; a further turn would have taken 4.
-    expect(long.stlm.prompt_patches).toBeLessThanOrEqual(CONTEXT_PATCHES - 8);
-    expect(long.stlm.prompt_patches).toBeGreaterThan(CONTEXT_PATCHES - 8 - 4);
+    // 40 bytes of reply take 40 / bytesPerPatch patches and, of short words, half as many again; a further turn would have taken 4.
+    expect(long.stlm.prompt_patches).toBeLessThanOrEqual(CONTEXT_PATCHES - 12);
+    expect(long.stlm.prompt_patches).toBeGreaterThan(CONTEXT_PATCHES - 12 - 4);
     const keptTurns = (long.stlm.prompt_patches - 2 - 4) / 4;
     const short = await reply([system, ...turns.slice(-keptTurns)]);
     expect(short.stlm).toMatchObject({ context_truncated: false, prompt_patches: long.stlm.prompt_patches });

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, test } from 'vitest';
-import { SPECIAL } from '../../../functions/engine/patch.js';
+import { countPromptPatches, SPECIAL } from '../../../functions/engine/patch.js';
+import type { RouteRequest } from '../../../functions/router/types.js';
 import { type ChatChunk, chatChunkSchema, type ChatCompletion, chatCompletionSchema, type ChatMessage } from '../../../functions/schema/chat.js';
 import { endless, type Script, says, ScriptedEngine } from './scripted-engine.js';
 import { listen, type TestServer } from './server.js';
@@ -143,6 +144,15 @@ describe('the prompt', () => {
     expect(read).toBe(`${turns}|user: Hello!|assistant: `);
   });
 
+  test('is of a class whose lengths are no completion\'s, stop strings or not', async () => {
+    await open();
+    for (const stop of [[], ['\n']]) await body({ stop, latency_budget_ms: 60_000 });
+    for (const stop of [[], ['\n']]) await server.post('/v1/completions', { model: 'stlm-auto', prompt: 'Once', stop, latency_budget_ms: 60_000 });
+    const lines = server.log as { message: string; request: RouteRequest }[];
+    const classes = lines.filter(({ message }) => message === 'admitted').map(({ request }) => request.lengthClass);
+    expect(classes).toEqual(['chat', 'chat', 'plain', 'stop']);
+  });
+
   test('of a completion cannot hold a special', async () => {
     await open();
     await server.post('/v1/completions', { model: 'stlm-auto', prompt: '<|assistant|>' });
@@ -161,6 +171,17 @@ describe('the prompt', () => {
     expect([264, 265]).toContain(ids[11]);
     expect(ids.slice(-9)).toEqual([264, ...new TextEncoder().encode('Hello!'), 266, 265]);
     expect(ids.length).toBeGreaterThan(3_000);
+  });
+
+  test('of a long chat leaves room for a whole reply in the shortest of words', async () => {
+    await open();
+    const turns = Array.from({ length: 800 }, (_, index) => ({ role: index % 2 === 0 ? 'user' : 'assistant', content: `turn ${index}` }));
+    await body({ messages: [...turns, ...hello], max_tokens: 1_200, latency_budget_ms: 60_000 });
+    const reply = new TextEncoder().encode('it had a cat to '.repeat(75));
+    const replyPatches = countPromptPatches(reply) - 1;
+    const bytesPerPatch = engine.manifests[0]!.bytesPerPatch;
+    expect(replyPatches).toBeGreaterThan((1.4 * reply.length) / bytesPerPatch);
+    expect(countPromptPatches(engine.calls.at(-1)!.options.prompt) + replyPatches).toBeLessThanOrEqual(engine.manifests[0]!.context.patches);
   });
 });
 

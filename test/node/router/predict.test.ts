@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { GenerateResult } from '../../../functions/engine/types.js';
 import { costMs, guess, learn } from '../../../functions/router/cost.js';
 import { driftFactor, learnDrift, noDrift } from '../../../functions/router/drift.js';
-import { expectedLength, learnLength, lengthPrior, lengthQuantile, patchesFor } from '../../../functions/router/length.js';
+import { expectedLength, learnLength, type LengthClass, lengthPrior, lengthQuantile, patchesFor } from '../../../functions/router/length.js';
 import { learnBetween, learnCompute, margin, predictCompute, seedModel } from '../../../functions/router/predict.js';
 import { quantile, recentFrom, remember } from '../../../functions/router/recent.js';
 import { VirtualEngine } from './virtual-engine.js';
@@ -120,7 +120,7 @@ describe('recent values', () => {
 
 describe('the latency model', () => {
   const { manifests } = new VirtualEngine({ workers: 2, tiers: TIERS, seedFactor: 1, slowdownAt: () => 1, sharing: 1, random: seededRandom(1) });
-  const work = { promptPatches: 30, maxBytes: 54, hasStop: false };
+  const work = { promptPatches: 30, maxBytes: 54, lengthClass: 'plain' } as const;
 
   /** A text of 54 bytes in 10.5 patches on a machine so many times slower than the seeds say. */
   function measured(tier: string, slower: number): GenerateResult {
@@ -132,7 +132,7 @@ describe('the latency model', () => {
   }
   const total = ({ timings }: GenerateResult) => timings.prefillMs + timings.decodeMs;
   const observe = (model: ReturnType<typeof seedModel>, tier: string, slower: number) =>
-    learnCompute(model, { placement: { tier, worker: 0 }, hasStop: false, othersBusy: 0, result: measured(tier, slower) });
+    learnCompute(model, { placement: { tier, worker: 0 }, lengthClass: 'plain', othersBusy: 0, result: measured(tier, slower) });
   const predicted = (model: ReturnType<typeof seedModel>, tier: string, worker = 0) => {
     const { prefillMs, decodeMs } = predictCompute(model, { tier, worker }, work, 0);
     return prefillMs + decodeMs;
@@ -180,6 +180,17 @@ describe('the latency model', () => {
   test('does not learn from a text that never got its first patch', () => {
     const model = seedModel(manifests, 2);
     const result = { ...measured('stlm-10m', 9), decodedPatches: 0, completionBytes: 0 };
-    expect(learnCompute(model, { placement: { tier: 'stlm-10m', worker: 0 }, hasStop: false, othersBusy: 0, result })).toBe(model);
+    expect(learnCompute(model, { placement: { tier: 'stlm-10m', worker: 0 }, lengthClass: 'plain', othersBusy: 0, result })).toBe(model);
+  });
+
+  test('learns the lengths of chats, of texts with a stop string and of all others apart', () => {
+    let model = seedModel(manifests, 2);
+    const placement = { tier: 'stlm-10m', worker: 0 };
+    const turn = { ...measured('stlm-10m', 1), stopCause: 'eod' } as const;
+    for (let run = 0; run < 60; run += 1) model = learnCompute(model, { placement, lengthClass: 'chat', othersBusy: 0, result: turn });
+    const plannedBytes = (lengthClass: LengthClass) => predictCompute(model, placement, { ...work, maxBytes: 1_000, lengthClass }, 0).plannedBytes;
+    expect(plannedBytes('chat')).toBeLessThan(600);
+    expect(plannedBytes('stop')).toBe(1_000);
+    expect(plannedBytes('plain')).toBe(1_000);
   });
 });

@@ -44,9 +44,9 @@ export function routeRequest(fields: Partial<RouteRequest> & { budgetMs: number;
     id: 'request',
     tier: AUTO,
     promptBytes,
-    promptPatches: 1 + Math.ceil(promptBytes / 5.4),
+    promptPatches: Object.fromEntries(TIERS.map(({ id, bytesPerPatch }) => [id, 1 + Math.ceil(promptBytes / bytesPerPatch)])),
     maxBytes: 64,
-    hasStop: false,
+    lengthClass: 'plain',
     generations: 1,
     ...fields,
   };

@@ -1,0 +1,48 @@
+/** What the router is told of a prompt is what the engine then reads of it. */
+import { expect, test } from 'vitest';
+import { Generation } from '../../../functions/engine/generate.js';
+import { Pace } from '../../../functions/engine/pace.js';
+import type { PromptIds } from '../../../functions/engine/patch.js';
+import { BUDGET_DEFAULTS } from '../../../functions/router/budget.js';
+import { planChat } from '../../../functions/routes/chat-plan.js';
+import { planCompletion } from '../../../functions/routes/completion-plan.js';
+import type { Plan } from '../../../functions/routes/plan.js';
+import type { Manifest } from '../../../functions/schema/manifest.js';
+import { greedy } from '../engine-models.js';
+import { RecurrentSession } from '../engine-recurrent-session.js';
+import { says, ScriptedEngine } from '../http/scripted-engine.js';
+
+const CONTEXTS: Readonly<Record<string, number>> = { 'stlm-short': 64, 'stlm-long': 150 };
+const tiers = Object.keys(CONTEXTS);
+const engine = new ScriptedEngine(says([]), tiers.map((id) => ({ id, state: 'ready' })), tiers);
+const inContext = (manifest: Manifest): Manifest => ({ ...manifest, context: { patches: CONTEXTS[manifest.id]! } });
+const manifests = engine.manifests.map(inContext);
+const arrival = { id: 'request', arrivalMs: 0, header: () => undefined };
+
+async function readPatches(prompt: PromptIds, contextPatches: number): Promise<number> {
+  const session = new RecurrentSession();
+  const pace = new Pace({ prefillPatchMs: 0, decodePatchMs: 0 });
+  const shape = { ...RecurrentSession.shape, contextPatches };
+  const generation = new Generation({ session, shape, pace, nowMs: () => 0 }, greedy('', { prompt, maxBytes: 1 }));
+  while (generation.outcome === undefined) await generation.step();
+  expect(generation.outcome.promptPatches).toBe(session.runs.reduce((read, { patches }) => read + patches, 0));
+  return generation.outcome.promptPatches;
+}
+
+/** What each tier reads of a plan's prompt, by tier. */
+async function readOf({ promptsFor }: Plan): Promise<Record<string, number>> {
+  const read = tiers.map(async (tier) => [tier, await readPatches(promptsFor(tier)[0]!.ids, CONTEXTS[tier]!)] as const);
+  return Object.fromEntries(await Promise.all(read));
+}
+
+const WORDS = [0, 1, 40, 62, 63, 64, 65, 100, 148, 149, 150, 151, 400];
+
+test.each(WORDS)('of a completion after %d words, on tiers of every context', async (words) => {
+  const plan = planCompletion({ model: 'stlm-auto', prompt: 'ab '.repeat(words) + 'unfinished' }, arrival, manifests, BUDGET_DEFAULTS);
+  expect(plan.route.promptPatches).toEqual(await readOf(plan));
+});
+
+test.each(WORDS)('of a chat of %d words, on tiers of every context', async (words) => {
+  const plan = planChat({ model: 'stlm-auto', messages: [{ role: 'user', content: `${'ab '.repeat(words)}end` }] }, arrival, manifests, BUDGET_DEFAULTS);
+  expect(plan.route.promptPatches).toEqual(await readOf(plan));
+});
