@@ -10,7 +10,6 @@ from pathlib import Path
 
 import matplotlib as mpl
 import torch
-from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity
 
 from stlm.trainer import Trainer
@@ -54,7 +53,7 @@ def profile(trainer: Trainer, folder: Path) -> None:
     spent: defaultdict[str, float] = defaultdict(float)
     for event in profiler.key_averages():
         # On a GPU what counts is the kernels' own time: the operators that launched them repeat it, and so do annotations.
-        if cuda and (event.device_type != DeviceType.CUDA or event.is_user_annotation):
+        if cuda and (event.device_type.name != "CUDA" or event.is_user_annotation):
             continue
         microseconds = event.self_device_time_total if cuda else event.self_cpu_time_total
         if microseconds > 0:
