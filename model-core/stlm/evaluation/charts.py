@@ -66,6 +66,8 @@ def curves(axes: Axes, reports: list[Report], find_at: Callable[[Report, float],
         axes.fill_between(x, [row["low"] for _, row in found], [row["high"] for _, row in found], color=f"C{model}", alpha=0.2)
         if "chance" in found[0][1]:
             axes.axhline(found[0][1]["chance"], color="black", linestyle=":", linewidth=1)
+    if not axes.lines:
+        axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", color="gray")
 
 
 def draw(reports: list[Report], output: Path) -> None:
