@@ -81,9 +81,9 @@ def task_table(evaluation: Evaluation, figures: list[TaskFigure]) -> str:
     """What the tasks of `stlm evaluate` found, each figure with its interval and what guessing scores, and the commands for it."""
     command, date = evaluation.get("tasksCommand", evaluation["command"]), evaluation.get("tasksDate", evaluation["date"])
     lines = [
-        f"From the same file, measured until {date}, greedy or seeded, without tuning on any of it. In brackets the 95 % interval. "
-        "*Slanted*: no better "
-        "than guessing, as far as the interval can tell. Arrows point to where better is. The tasks are in `stlm/evaluation/`.\n",
+        f"From the same file, measured until {date}, greedy or seeded. None of the items was trained on; training splits of some of "
+        "these sets may be among the sources below. In brackets the 95 % interval. *Slanted*: no better than guessing, as far as the "
+        "interval can tell. Arrows point to where better is. The tasks are in `stlm/evaluation/`.\n",
         "| task | metric | this model | guessing | items |",
         "|---|---|---:|---:|---:|",
     ]

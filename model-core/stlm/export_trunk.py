@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ def array(parameter: Tensor) -> np.ndarray:
     return parameter.detach().float().cpu().numpy()
 
 
-class TrunkGraph:
+class TrunkGraph(ABC):
     """A graph under construction around the trunk of `model`; a subclass adds what goes in and what comes out."""
 
     config: Any
@@ -58,9 +59,9 @@ class TrunkGraph:
             *(value(f"p{kind}{run}", np.float32, kv) for run in range(c.depth) for kind in "kv"),
         ]
 
+    @abstractmethod
     def trunk_entry(self, features: str) -> str:
         """What is known of each place -> the trunk's input [B, S, width]."""
-        raise NotImplementedError
 
     def trunk(self, features: str) -> tuple[str, str]:
         """Normalised states [B, S, width] and the new keys and values [B, S, depth*2*kv*hd]."""
