@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -33,6 +34,11 @@ def reports(tmp_path: Path, data: Path) -> tuple[Path, Path]:  # noqa: F811
     return paths
 
 
+def picture(path: Path) -> str:
+    """What an SVG shows: the names of its clip paths are hashes of their exact corners, which the layout's solver gives to 1e-13 only."""
+    return re.sub(r"\bp[0-9a-f]{10}\b", "clip", path.read_text())
+
+
 def test_tables_and_charts_are_made(reports: tuple[Path, Path], tmp_path: Path) -> None:
     assert run(*reports, "--output", tmp_path / "out") == 0
     text = (tmp_path / "out" / "evaluation.md").read_text()
@@ -44,9 +50,9 @@ def test_tables_and_charts_are_made(reports: tuple[Path, Path], tmp_path: Path) 
     drawing = ElementTree.parse(tmp_path / "out" / "evaluation.svg")
     words = [element.text for element in drawing.iter("{http://www.w3.org/2000/svg}text")]
     assert {"stlm-a", "bpe-b", "BLiMP", "us gov"} <= set(words)
-    first = (tmp_path / "out" / "evaluation.svg").read_bytes()
+    first = picture(tmp_path / "out" / "evaluation.svg")
     assert run(*reports, "--output", tmp_path / "out") == 0
-    assert (tmp_path / "out" / "evaluation.svg").read_bytes() == first
+    assert picture(tmp_path / "out" / "evaluation.svg") == first
 
 
 def test_what_is_no_report_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

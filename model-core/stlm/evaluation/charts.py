@@ -73,7 +73,7 @@ def curves(axes: Axes, reports: list[Report], find_at: Callable[[Report, float],
 def draw(reports: list[Report], output: Path) -> None:
     """Bars, BLiMP by field, noise and shots. The format follows the suffix of `output` (.svg or .png)."""
     names = [report["model"]["name"] for report in reports]
-    # A fixed hash salt and no date: the same reports give the same file.
+    # A fixed hash salt and no date: the same reports give the same picture.
     with plt.rc_context({"svg.hashsalt": "stlm", "svg.fonttype": "none", "axes.grid": True, "grid.alpha": 0.3, "font.size": 9}):
         figure = plt.figure(figsize=(11, 14), layout="constrained")
         above, noise, shots = np.ravel(np.array(figure.subfigures(3, 1, height_ratios=[8, 3, 3])))
