@@ -18,6 +18,7 @@ import numpy as np
 
 from stlm import options
 from stlm.ablation.scorer import TorchScorer
+from stlm.evaluation.documents import excerpt
 from stlm.shards import ShardIndex, iterate_documents
 
 _EXCERPT_BYTES = 4096
@@ -26,13 +27,7 @@ _EXCERPT_BYTES = 4096
 def excerpts(folder: Path, name: str, index: ShardIndex, limit: int) -> list[bytes]:
     """The starts of a domain's documents, in order, about `limit` bytes in all."""
     documents = list(iterate_documents(folder, index.shards_of(name)))
-    share = max(_EXCERPT_BYTES, -(-limit // max(1, len(documents))))
-    taken, left = [], limit
-    for document in documents:
-        if left > 0:
-            taken.append(document[: min(share, left)].tobytes())
-            left -= len(taken[-1])
-    return taken
+    return [document.tobytes() for document in excerpt(documents, limit, _EXCERPT_BYTES)]
 
 
 def bits_per_byte(scorer: TorchScorer, folder: Path, limit: int) -> dict[str, float]:

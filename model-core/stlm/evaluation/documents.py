@@ -22,11 +22,11 @@ from stlm.shards import ShardIndex, iterate_documents
 _EXCERPT_BYTES = 8192
 
 
-def excerpt(documents: list[np.ndarray], limit: int) -> list[np.ndarray]:
-    """The documents, or the starts of documents, that make up `limit` bytes; 0 is everything."""
+def excerpt(documents: list[np.ndarray], limit: int, least: int = _EXCERPT_BYTES) -> list[np.ndarray]:
+    """The documents, or the starts of documents (of `least` bytes or more), that make up `limit` bytes; 0 is everything."""
     if limit == 0:
         return documents
-    share = max(_EXCERPT_BYTES, -(-limit // len(documents)))
+    share = max(least, -(-limit // max(1, len(documents))))
     taken, left = [], limit
     for document in documents:
         if left > 0:
