@@ -32,7 +32,7 @@ type Form = Pick<TextRequest, 'stream' | 'stream_options'>;
 /** @throws {ApiError} what the router refuses. */
 export async function respond(c: Context<AppEnv>, deps: AppDeps, plan: Plan, shape: AnswerShape, form: Form): Promise<Response> {
   const decision = deps.router.route(plan.route);
-  if (decision.kind !== 'admitted') throw refused(decision);
+  if (decision.kind !== 'admitted') throw refused(decision, plan.route);
   const admitted = {
     id: `${shape.idPrefix}-${deps.newId()}`,
     createdAtS: Math.floor(deps.nowMs() / 1_000),
