@@ -36,6 +36,10 @@ export class ModelThread {
       case 'cancel':
         this.#generations.get(message.id)?.cancel();
         break;
+      case 'unload':
+        // Before all else, and never inside a run.
+        this.#queue.add({ deadlineMs: -Infinity, run: () => this.#unload(message.tier) });
+        break;
       case 'close':
         for (const job of this.#generations.values()) job.cancel();
         break;
@@ -62,6 +66,15 @@ export class ModelThread {
     });
     this.#loads.set(model.tier, job);
     this.#queue.add(job);
+  }
+
+  async #unload(tier: string): Promise<boolean> {
+    const loaded = this.#tiers.get(tier);
+    this.#tiers.delete(tier);
+    // A session that cannot be released is forgotten all the same.
+    await loaded?.session.release().catch(() => undefined);
+    this.#say({ kind: 'unloaded', tier });
+    return false;
   }
 
   #generate(id: number, tier: string, options: SeededOptions): void {

@@ -57,8 +57,13 @@ export type TierState = 'cold' | 'loading' | 'ready' | 'quarantined';
 export interface TierStatus {
   readonly id: string;
   readonly state: TierState;
+  /** Why it is quarantined, or why its last load failed. */
   readonly reason?: string;
   readonly loadMs?: number;
+  /** It is warm on these. */
+  readonly workers: readonly number[];
+  /** What its copies take, the caches of their texts included: an estimate. */
+  readonly memoryBytes: number;
 }
 
 export interface Placement {
@@ -72,6 +77,8 @@ export interface Engine {
   readonly workers: number;
   status(): readonly TierStatus[];
   isWarm(placement: Placement): boolean;
+  /** Whether one more copy of the tier would find memory, if need be that of idle ones. */
+  hasRoom(tier: string): boolean;
   /** Loads a tier into a worker (single flight); the load's measured ms. */
   load(placement: Placement): Promise<number>;
   /** Yields raw bytes a patch at a time; returns the result. Aborting ends compute before the next run. */

@@ -95,11 +95,18 @@ export class VirtualEngine implements Engine {
   }
 
   status(): readonly TierStatus[] {
-    return this.#machine.tiers.map(({ id }) => ({ id, state: this.#machine.quarantined?.includes(id) ? 'quarantined' : 'cold' }));
+    return this.#machine.tiers.map(({ id }) => {
+      const workers = Array.from({ length: this.workers }, (_, worker) => worker).filter((worker) => this.isWarm({ tier: id, worker }));
+      return { id, state: this.#machine.quarantined?.includes(id) ? 'quarantined' : 'cold', workers, memoryBytes: 0 };
+    });
   }
 
   isWarm({ tier, worker }: Placement): boolean {
     return this.#warm.has(`${tier}/${worker}`);
+  }
+
+  hasRoom(): boolean {
+    return true;
   }
 
   load(placement: Placement): Promise<number> {
