@@ -61,7 +61,7 @@ export function evictions(copies: readonly Copy[], { bytes, budgetBytes, smalles
   const evicted: Copy[] = [];
   const kept = [...copies];
   while (missingBytes > 0) {
-    const [oldest] = spare(kept, smallest).filter(({ usedAtMs }) => nowMs - usedAtMs >= LEAST_STAY_MS);
+    const oldest = spare(kept, smallest).find(({ usedAtMs }) => nowMs - usedAtMs >= LEAST_STAY_MS);
     if (oldest === undefined) return undefined;
     kept.splice(kept.indexOf(oldest), 1);
     evicted.push(oldest);

@@ -81,8 +81,9 @@ export class WorkerPool implements Engine {
   /** Gives quarantined tiers another chance: an operator may have repaired a file. Manifests are read at the start only. */
   async requalify(): Promise<void> {
     await this.#registry.requalify();
-    for (const tier of [...this.#unloadable.keys()]) {
-      this.#unloadable.delete(tier);
+    const unloadable = [...this.#unloadable.keys()];
+    this.#unloadable.clear();
+    for (const tier of unloadable) {
       // What fails again is quarantined again.
       await this.load({ tier, worker: 0 }).catch(() => undefined);
     }
