@@ -17,6 +17,7 @@ import { Registry } from '../registry/registry.js';
 import { createRouter } from '../router/router.js';
 import { shutDown } from '../shutdown.js';
 import { warmUp } from '../warm-up.js';
+import { servePages } from './pages.js';
 
 const nowMs = () => performance.timeOrigin + performance.now();
 
@@ -31,11 +32,13 @@ async function start(): Promise<void> {
   const router = createRouter({ engine, nowMs, log: { info: logger.debug.bind(logger), warn: logger.warn.bind(logger) } });
   const [drain, readiness] = [new Drain(), new Readiness(engine)];
   const app = createApp({ engine, router, budgetDefaults, drain, readiness, logger, nowMs, newId: randomUUID });
+  servePages(app);
 
   const server = serve({ fetch: app.fetch, port, hostname: host }, ({ port: bound }) => {
     const url = `http://${host}:${bound}`;
     console.log(`stlm listening on ${url} with ${engine.manifests.map(({ id }) => id).join(', ')}. Try:`);
     console.log(`  curl ${url}/v1/completions -d '{"model":"stlm-auto@300ms","prompt":"Once upon a time","max_tokens":80}'`);
+    console.log(`or write in a browser: ${url}`);
     void warmUp({ app, engine, registry, router, readiness, logger });
   }) as Server;
   server.on('error', refuse);
