@@ -5,6 +5,7 @@
  */
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { requestId } from 'hono/request-id';
+import { guard } from './routes/access.js';
 import { ApiError } from './routes/api-error.js';
 import { registerChatCompletions } from './routes/chat-completions.js';
 import { registerCompletions } from './routes/completions.js';
@@ -41,6 +42,7 @@ export function createApp(deps: AppDeps): App {
     if (c.res.headers.get('content-type') !== 'text/event-stream') logAnswer(c, deps);
   });
 
+  guard(app, deps.access);
   registerCompletions(app, deps);
   registerChatCompletions(app, deps);
   registerModels(app, deps);

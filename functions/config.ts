@@ -25,10 +25,18 @@ const environmentSchema = z
     STLM_WORKERS: count(256).optional(),
     /** Cores each of them may use. */
     STLM_THREADS: count(256).default(1),
+    /** A file of API keys (`npm run key`); without one everybody may ask. */
+    STLM_KEYS: z.string().min(1).optional(),
+    /** Listen on a public address without keys. */
+    STLM_OPEN: z.stringbool().default(false),
     STLM_DEFAULT_BUDGET_MS: budgetMs.default(BUDGET_DEFAULTS.defaultMs),
     STLM_FLEX_BUDGET_MS: budgetMs.default(BUDGET_DEFAULTS.flexMs),
     STLM_PRIORITY_BUDGET_MS: budgetMs.default(BUDGET_DEFAULTS.priorityMs),
     LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+  })
+  .refine(({ HOST, STLM_KEYS, STLM_OPEN }) => STLM_OPEN || STLM_KEYS !== undefined || isLoopback(HOST), {
+    path: ['HOST'],
+    message: 'an address that others can reach needs API keys (STLM_KEYS), or STLM_OPEN=true if everybody may ask',
   })
   .transform((variables) => ({
     port: variables.PORT,
@@ -39,6 +47,7 @@ const environmentSchema = z
     cache: variables.STLM_CACHE,
     workers: variables.STLM_WORKERS,
     threads: variables.STLM_THREADS,
+    keysFile: variables.STLM_KEYS,
     budgetDefaults: {
       defaultMs: variables.STLM_DEFAULT_BUDGET_MS,
       flexMs: variables.STLM_FLEX_BUDGET_MS,
@@ -46,6 +55,10 @@ const environmentSchema = z
     },
     logLevel: variables.LOG_LEVEL,
   }));
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host);
+}
 
 export type Config = z.infer<typeof environmentSchema>;
 

@@ -7,6 +7,8 @@ import type { Manifest } from './schema/manifest.js';
 
 interface WarmUpParts {
   readonly app: Pick<App, 'request'>;
+  /** What its own requests show. */
+  readonly apiKey: string;
   readonly engine: Engine;
   readonly registry: Pick<Registry, 'verifyLocal'>;
   readonly router: Router;
@@ -14,7 +16,7 @@ interface WarmUpParts {
   readonly logger: Logger;
 }
 
-type Stage = Pick<WarmUpParts, 'app' | 'logger'>;
+type Stage = Pick<WarmUpParts, 'app' | 'apiKey' | 'logger'>;
 
 /** Never rejects: a server that could not warm up all the same answers, and says in `/readyz` what it lacks. */
 export async function warmUp(parts: WarmUpParts): Promise<void> {
@@ -29,14 +31,14 @@ export async function warmUp(parts: WarmUpParts): Promise<void> {
 }
 
 /** The smallest tier on every worker, so that some answer is always near. Larger ones load when requests want them. */
-async function warmSmallest({ app, engine, router, readiness, logger }: WarmUpParts): Promise<void> {
+async function warmSmallest({ app, apiKey, engine, router, readiness, logger }: WarmUpParts): Promise<void> {
   const [smallest] = engine.manifests;
   if (smallest === undefined) {
     logger.error({}, 'there is no usable model');
     return;
   }
   await Promise.all(Array.from({ length: engine.workers }, (_, worker) => router.warm({ tier: smallest.id, worker })));
-  await rehearse({ app, logger }, smallest);
+  await rehearse({ app, apiKey, logger }, smallest);
   const proof = await readiness.prove(smallest.id);
   if (proof.golden === 'reproduced') logger.info({ tier: smallest.id, ...proof }, 'warm');
   else logger.warn({ tier: smallest.id, ...proof }, 'warm, but it does not give its golden text: see GET /readyz');
@@ -50,10 +52,10 @@ async function rehearse(stage: Stage, { id: model, chat }: Manifest): Promise<vo
   await play(stage, '/v1/chat/completions', { model, messages: [{ role: 'user', content: said }] }, chat === undefined ? 400 : 200);
 }
 
-async function play({ app, logger }: Stage, path: string, request: object, expectedStatus: number): Promise<void> {
+async function play({ app, apiKey, logger }: Stage, path: string, request: object, expectedStatus: number): Promise<void> {
   for (const stream of [false, true]) {
     const body = JSON.stringify({ ...request, max_tokens: 16, stream, latency_budget_ms: 10_000 });
-    const response = await app.request(path, { method: 'POST', body });
+    const response = await app.request(path, { method: 'POST', body, headers: { authorization: `Bearer ${apiKey}` } });
     await response.text();
     const { status } = response;
     if (status !== expectedStatus) logger.warn({ path, stream, status, expectedStatus }, 'a rehearsed request was answered otherwise');

@@ -5,6 +5,8 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { serve } from '@hono/node-server';
 import { pino, stdSerializers } from 'pino';
+import { KeyRing } from '../access/keys.js';
+import { Limits } from '../access/limits.js';
 import { createApp } from '../app.js';
 import { readConfig } from '../config.js';
 import { Drain } from '../drain.js';
@@ -17,11 +19,13 @@ import { Registry } from '../registry/registry.js';
 import { createRouter } from '../router/router.js';
 import { shutDown } from '../shutdown.js';
 import { warmUp } from '../warm-up.js';
+import { readKeys } from './key-file.js';
+import { servePages } from './pages.js';
 
 const nowMs = () => performance.timeOrigin + performance.now();
 
 async function start(): Promise<void> {
-  const { artifacts, cache, workers = availableParallelism(), threads, budgetDefaults, logLevel, port, host } = readConfig(process.env);
+  const { artifacts, cache, workers = availableParallelism(), threads, keysFile, budgetDefaults, logLevel, port, host } = readConfig(process.env);
   const logger = pino({ level: logLevel, serializers: { error: stdSerializers.err } });
   const store = artifacts.kind === 'http' ? new HttpStore(artifacts.base, artifacts.tiers) : new FolderStore(artifacts.path);
   const registry = await Registry.open(store, new ModelFileCache(join(cache, 'files')));
@@ -29,14 +33,18 @@ async function start(): Promise<void> {
   const engine = new WorkerPool({ registry, workerUrl, workers, threads, preparedFolder: join(cache, 'prepared') });
   // What the router weighs fills a page per request: for debugging. The answer's own line says what came of it.
   const router = createRouter({ engine, nowMs, log: { info: logger.debug.bind(logger), warn: logger.warn.bind(logger) } });
+  const keys = await readKeys(keysFile);
+  const access = { keys: new KeyRing(keys.all), limits: new Limits(keys.all) };
   const [drain, readiness] = [new Drain(), new Readiness(engine)];
-  const app = createApp({ engine, router, budgetDefaults, drain, readiness, logger, nowMs, newId: randomUUID });
+  const app = createApp({ engine, router, budgetDefaults, access, drain, readiness, logger, nowMs, newId: randomUUID });
+  servePages(app);
 
   const server = serve({ fetch: app.fetch, port, hostname: host }, ({ port: bound }) => {
     const url = `http://${host}:${bound}`;
     console.log(`stlm listening on ${url} with ${engine.manifests.map(({ id }) => id).join(', ')}. Try:`);
     console.log(`  curl ${url}/v1/completions -d '{"model":"stlm-auto@300ms","prompt":"Once upon a time","max_tokens":80}'`);
-    void warmUp({ app, engine, registry, router, readiness, logger });
+    console.log(`or write in a browser: ${url}`);
+    void warmUp({ app, apiKey: keys.ownKey, engine, registry, router, readiness, logger });
   }) as Server;
   server.on('error', refuse);
   process.once('SIGTERM', stop).once('SIGINT', stop);

@@ -2,7 +2,7 @@ import type { z } from '@hono/zod-openapi';
 import type { Refusal, RouteRequest } from '../router/types.js';
 import type { ErrorBody } from '../schema/error.js';
 
-export type ErrorStatus = 400 | 404 | 413 | 422 | 429 | 500 | 503;
+export type ErrorStatus = 400 | 401 | 404 | 413 | 422 | 429 | 500 | 503;
 
 interface Details {
   /** The request field at fault. */
@@ -39,6 +39,7 @@ export class ApiError extends Error {
 
 const TYPES: Record<ErrorStatus, string> = {
   400: 'invalid_request_error',
+  401: 'authentication_error',
   404: 'invalid_request_error',
   413: 'invalid_request_error',
   422: 'invalid_request_error',

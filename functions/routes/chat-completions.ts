@@ -19,7 +19,7 @@ const route = createRoute({
       description: 'The reply; with `stream: true` as server-sent events, closed by `data: [DONE]`.',
       content: { 'application/json': { schema: chatCompletionSchema }, 'text/event-stream': { schema: chatChunkSchema } },
     },
-    ...errorResponses(400, 404, 413, 422, 429, 500, 503),
+    ...errorResponses(400, 401, 404, 413, 422, 429, 500, 503),
   },
 });
 

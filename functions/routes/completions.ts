@@ -19,7 +19,7 @@ const route = createRoute({
       description: 'The continuation; with `stream: true` as server-sent events, closed by `data: [DONE]`.',
       content: { 'application/json': { schema: completionSchema }, 'text/event-stream': { schema: completionChunkSchema } },
     },
-    ...errorResponses(400, 404, 413, 422, 429, 500, 503),
+    ...errorResponses(400, 401, 404, 413, 422, 429, 500, 503),
   },
 });
 

@@ -1,11 +1,13 @@
 /** What every route is made from. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context } from 'hono';
+import type { Client } from '../access/keys.js';
 import type { Drain } from '../drain.js';
 import type { Engine } from '../engine/types.js';
 import type { Readiness } from '../readiness.js';
 import type { BudgetDefaults } from '../router/budget.js';
 import type { Decision, Router } from '../router/types.js';
+import type { Access } from './access.js';
 import type { Arrival } from './plan.js';
 
 /** Structured fields first, as pino has it. Never a prompt or a completion among them. */
@@ -19,6 +21,7 @@ export interface AppDeps {
   readonly engine: Engine;
   readonly router: Router;
   readonly budgetDefaults: BudgetDefaults;
+  readonly access: Access;
   readonly drain: Drain;
   readonly readiness: Readiness;
   readonly logger: Logger;
@@ -31,6 +34,8 @@ export interface AppEnv {
   Variables: {
     requestId: string;
     arrivalMs: number;
+    /** Who asks; set under `/v1`. */
+    client: Client;
     /** For the log. */
     decision?: Decision;
   };
@@ -48,5 +53,6 @@ export function logAnswer(c: Context<AppEnv>, { logger, nowMs }: Pick<AppDeps, '
   const ms = Math.round(nowMs() - c.var.arrivalMs);
   const { requestId, decision } = c.var;
   const routed = decision && { tier: decision.placement.tier, reason: decision.reason, predictedMs: Math.round(decision.predictedMs) };
-  logger.info({ requestId, method: c.req.method, path: c.req.path, status, ms, ...routed }, 'answered');
+  const client = c.var.client?.name;
+  logger.info({ requestId, ...(client !== undefined && { client }), method: c.req.method, path: c.req.path, status, ms, ...routed }, 'answered');
 }

@@ -8,6 +8,7 @@ import type { Context } from 'hono';
 import type { Flight } from '../drain.js';
 import { follow } from '../router/follow.js';
 import type { TextRequest } from '../schema/request.js';
+import { spend } from './access.js';
 import { type Admitted, type AnswerShape, chunk, finishReason, promiseHeaders, timingHeaders, usageChunk, whole } from './answer.js';
 import { refused } from './api-error.js';
 import { type ChoiceEvent, runChoices } from './choices.js';
@@ -31,8 +32,14 @@ type Form = Pick<TextRequest, 'stream' | 'stream_options'>;
 
 /** @throws {ApiError} what the router refuses. */
 export async function respond(c: Context<AppEnv>, deps: AppDeps, plan: Plan, shape: AnswerShape, form: Form): Promise<Response> {
+  const { promptBytes, maxBytes, generations } = plan.route;
+  const tokens = (promptBytes + maxBytes) * generations;
+  await spend(c, deps.access, 'tokens', tokens);
   const decision = deps.router.route(plan.route);
-  if (decision.kind !== 'admitted') throw refused(decision, plan.route);
+  if (decision.kind !== 'admitted') {
+    await deps.access.limits.giveBack('tokens', c.var.client, tokens);
+    throw refused(decision, plan.route);
+  }
   const admitted = {
     id: `${shape.idPrefix}-${deps.newId()}`,
     createdAtS: Math.floor(deps.nowMs() / 1_000),

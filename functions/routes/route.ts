@@ -16,7 +16,7 @@ const route = createRoute({
   request: { body: { required: true, content: { 'application/json': { schema: completionRequestSchema } } } },
   responses: {
     200: { description: 'The decision, a refusal included.', content: { 'application/json': { schema: routeAnswerSchema } } },
-    ...errorResponses(400, 404, 413),
+    ...errorResponses(400, 401, 404, 413, 429),
   },
 });
 

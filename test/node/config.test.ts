@@ -29,8 +29,19 @@ describe('the configuration', () => {
     ['STLM_DEFAULT_BUDGET_MS', 'Infinity'],
     ['STLM_ARTIFACTS', ''],
     ['LOG_LEVEL', 'loud'],
+    ['STLM_OPEN', 'maybe'],
   ])('refuses %s=%s by name', (name, value) => {
     expect(() => readConfig({ [name]: value })).toThrow(ConfigError);
     expect(() => readConfig({ [name]: value })).toThrow(name);
+  });
+
+  test.each(['0.0.0.0', '::', '192.168.1.7', 'stlm.example'])('listens on %s only with keys, or when told that everybody may ask', (HOST) => {
+    expect(() => readConfig({ HOST })).toThrow('HOST');
+    expect(readConfig({ HOST, STLM_KEYS: 'keys.json' }).keysFile).toBe('keys.json');
+    expect(readConfig({ HOST, STLM_OPEN: 'true' }).host).toBe(HOST);
+  });
+
+  test.each(['localhost', '127.0.0.53', '::1'])('listens on %s without keys', (HOST) => {
+    expect(readConfig({ HOST }).host).toBe(HOST);
   });
 });

@@ -1,10 +1,11 @@
 /** The server as a process: what it does when asked to stop, and when it cannot start. */
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cp, mkdtemp, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { startServer } from '../server-process.js';
 import { readChunks } from './http/sse.js';
@@ -60,11 +61,28 @@ test('a corrupt tier shows soon after the start, unasked, and the others serve',
   await rm(folder, { recursive: true });
 });
 
+test('a server with keys warms up all the same, and serves who has one', async () => {
+  const { stdout } = await promisify(execFile)(process.execPath, ['dist/functions/entries/new-key.js', 'web']);
+  const [key, entry] = [/stlm-\S+/.exec(stdout)![0], /\{.*\}/.exec(stdout)![0]];
+  const folder = await mkdtemp(join(tmpdir(), 'stlm-keys-'));
+  await writeFile(join(folder, 'keys.json'), `{"keys":[${entry}]}`);
+  const server = await startServer({ STLM_KEYS: join(folder, 'keys.json') });
+  const statusWith = async (headers: Record<string, string>) => (await fetch(`${server.url}/v1/models`, { headers })).status;
+  expect(await statusWith({})).toBe(401);
+  expect(await statusWith({ authorization: `Bearer ${key}` })).toBe(200);
+  await expect.poll(() => server.output.some((line) => line.includes('"warm"'))).toBe(true);
+  expect(server.output.join('\n')).not.toContain('answered otherwise');
+  expect(await server.stop()).toBe(0);
+  await rm(folder, { recursive: true });
+});
+
 describe('a server that cannot start', () => {
   test.each([
     [{ PORT: 'http' }, 'PORT'],
     [{ STLM_THREADS: '0' }, 'STLM_THREADS'],
     [{ STLM_ARTIFACTS: 'no/such/folder' }, 'no/such/folder'],
+    [{ HOST: '0.0.0.0' }, 'STLM_KEYS'],
+    [{ STLM_KEYS: 'no/such/file' }, 'no/such/file'],
   ])('says why in one line and ends with 1: %j', async (environment, reason) => {
     const server = spawn(process.execPath, ['dist/functions/entries/node.js'], { env: { ...process.env, ...environment }, stdio: ['ignore', 'pipe', 'pipe'] });
     const [printed, [code]] = await Promise.all([text(server.stderr), once(server, 'exit')]);

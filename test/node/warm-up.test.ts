@@ -23,7 +23,7 @@ async function warmedUp(script: Script, chatTiers: readonly string[] = [], statu
       return new Response('{}', { status: statuses[String(path)] ?? usual });
     },
   };
-  await warmUp({ app, engine, router, readiness: new Readiness(engine), registry: { verifyLocal: async () => {} }, logger });
+  await warmUp({ app, apiKey: 'own', engine, router, readiness: new Readiness(engine), registry: { verifyLocal: async () => {} }, logger });
   return { log, rehearsed };
 }
 
