@@ -5,10 +5,20 @@
  */
 import { z } from 'zod';
 import { BUDGET_DEFAULTS } from './router/budget.js';
+import { tierId } from './schema/manifest.js';
 import { MAX_BUDGET_MS } from './schema/request.js';
 
 const count = (most: number) => z.coerce.number().int().min(1).max(most);
 const budgetMs = z.coerce.number().positive().max(MAX_BUDGET_MS);
+/** Tiers, separated by commas, or a word for all of them or for none. */
+const tierList = z.union([
+  z.literal('all'),
+  z.literal('none').transform(() => []),
+  z
+    .string()
+    .transform((list) => list.split(',').map((tier) => tier.trim()))
+    .pipe(z.array(tierId)),
+]);
 const httpUrl = z.url({ protocol: /^https?$/ });
 
 const environmentSchema = z
@@ -21,10 +31,16 @@ const environmentSchema = z
     STLM_TIERS: z.string().default('stlm-10m,stlm-50m,stlm-100m'),
     /** Where fetched and prepared models are kept. */
     STLM_CACHE: z.string().min(1).default('.cache/models'),
-    /** Threads that run models; the cores of the machine if absent. */
+    /** Threads that run models; as the machine has cores and memory for if absent. */
     STLM_WORKERS: count(256).optional(),
     /** Cores each of them may use. */
     STLM_THREADS: count(256).default(1),
+    /** Mebibytes for loaded tiers and the caches of their texts; half of the machine's memory if absent. */
+    STLM_MEMORY_MB: z.coerce.number().positive().max(1e9).optional(),
+    /** Tiers that are loaded after the start and of which one copy stays. */
+    STLM_PRELOAD: tierList.default('all'),
+    /** Seconds after which a copy that no text has used is unloaded. */
+    STLM_IDLE_UNLOAD_S: z.coerce.number().positive().max(1e9).default(600),
     /** A file of API keys (`npm run key`); without one everybody may ask. */
     STLM_KEYS: z.string().min(1).optional(),
     /** Listen on a public address without keys. */
@@ -45,8 +61,13 @@ const environmentSchema = z
       ? { kind: 'http' as const, base: new URL(variables.STLM_ARTIFACTS), tiers: variables.STLM_TIERS.split(',').map((tier) => tier.trim()) }
       : { kind: 'folder' as const, path: variables.STLM_ARTIFACTS },
     cache: variables.STLM_CACHE,
-    workers: variables.STLM_WORKERS,
-    threads: variables.STLM_THREADS,
+    pool: {
+      workers: variables.STLM_WORKERS,
+      threads: variables.STLM_THREADS,
+      memoryBytes: variables.STLM_MEMORY_MB === undefined ? undefined : variables.STLM_MEMORY_MB * 2 ** 20,
+      preload: variables.STLM_PRELOAD,
+      idleUnloadMs: variables.STLM_IDLE_UNLOAD_S * 1_000,
+    },
     keysFile: variables.STLM_KEYS,
     budgetDefaults: {
       defaultMs: variables.STLM_DEFAULT_BUDGET_MS,

@@ -1,7 +1,6 @@
 /** The server on Node: reads the configuration, wires the parts, listens, and drains when asked to stop. */
 import { randomUUID } from 'node:crypto';
 import type { Server } from 'node:http';
-import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { serve } from '@hono/node-server';
 import { pino, stdSerializers } from 'pino';
@@ -11,26 +10,27 @@ import { createApp } from '../app.js';
 import { readConfig } from '../config.js';
 import { Drain } from '../drain.js';
 import { WorkerPool } from '../engine/pool.js';
+import { poolPlan } from '../engine/pool-plan.js';
+import { thisMachine } from '../machine.js';
 import { Readiness } from '../readiness.js';
 import { ModelFileCache } from '../registry/fetch.js';
-import { FolderStore } from '../registry/folder-store.js';
-import { HttpStore } from '../registry/http-store.js';
+import { openStore } from '../registry/open-store.js';
 import { Registry } from '../registry/registry.js';
 import { createRouter } from '../router/router.js';
 import { shutDown } from '../shutdown.js';
-import { warmUp } from '../warm-up.js';
+import { logQuarantined, warmUp } from '../warm-up.js';
 import { readKeys } from './key-file.js';
 import { servePages } from './pages.js';
 
 const nowMs = () => performance.timeOrigin + performance.now();
 
 async function start(): Promise<void> {
-  const { artifacts, cache, workers = availableParallelism(), threads, keysFile, budgetDefaults, logLevel, port, host } = readConfig(process.env);
+  const { artifacts, cache, pool, keysFile, budgetDefaults, logLevel, port, host } = readConfig(process.env);
   const logger = pino({ level: logLevel, serializers: { error: stdSerializers.err } });
-  const store = artifacts.kind === 'http' ? new HttpStore(artifacts.base, artifacts.tiers) : new FolderStore(artifacts.path);
-  const registry = await Registry.open(store, new ModelFileCache(join(cache, 'files')));
+  const registry = await Registry.open(openStore(artifacts), new ModelFileCache(join(cache, 'files')));
+  const { preload, ...plan } = poolPlan(thisMachine(), registry.manifests, pool);
   const workerUrl = new URL('../engine/worker.js', import.meta.url);
-  const engine = new WorkerPool({ registry, workerUrl, workers, threads, preparedFolder: join(cache, 'prepared') });
+  const engine = new WorkerPool({ registry, workerUrl, preparedFolder: join(cache, 'prepared'), ...plan });
   // What the router weighs fills a page per request: for debugging. The answer's own line says what came of it.
   const router = createRouter({ engine, nowMs, log: { info: logger.debug.bind(logger), warn: logger.warn.bind(logger) } });
   const keys = await readKeys(keysFile);
@@ -44,10 +44,11 @@ async function start(): Promise<void> {
     console.log(`stlm listening on ${url} with ${engine.manifests.map(({ id }) => id).join(', ')}. Try:`);
     console.log(`  curl ${url}/v1/completions -d '{"model":"stlm-auto@300ms","prompt":"Once upon a time","max_tokens":80}'`);
     console.log(`or write in a browser: ${url}`);
-    void warmUp({ app, apiKey: keys.ownKey, engine, registry, router, readiness, logger });
+    void warmUp({ app, apiKey: keys.ownKey, engine, preload, registry, router, readiness, logger });
   }) as Server;
   server.on('error', refuse);
   process.once('SIGTERM', stop).once('SIGINT', stop);
+  process.on('SIGHUP', () => void engine.requalify().then(() => logQuarantined(engine, logger)));
 
   async function stop(signal: string): Promise<void> {
     logger.info({ signal }, 'draining');

@@ -33,7 +33,7 @@ export interface Surroundings {
   readonly model: LatencyModel;
   /** One per worker, brought up to `nowMs`. */
   readonly ledgers: readonly WorkerLedger[];
-  readonly isAvailable: (tier: string) => boolean;
+  readonly isAvailable: (placement: { tier: string; worker: number }) => boolean;
   readonly isWarm: (placement: { tier: string; worker: number }) => boolean;
   readonly isLoading: (placement: { tier: string; worker: number }) => boolean;
   readonly maxBookings: number;
@@ -45,11 +45,12 @@ const LEAST_SHARE = 0.5;
 /** Loads scatter with the page cache; the tail of a load over its expectation. */
 const LOAD_MARGIN = 1.25;
 
-/** The tiers the request may use, ascending by size, each on every worker. */
+/** The tiers the request may use, ascending by size, each on every worker where it is available if there is one. */
 export function evaluate(request: RouteRequest, around: Surroundings): Placements<Evaluation>[] {
   return around.manifests
     .filter(({ id }) => (request.tier === AUTO ? (request.eligible?.includes(id) ?? true) : request.tier === id))
     .map((manifest) => around.ledgers.map((_, worker) => evaluatePlacement(request, manifest, worker, around)))
+    .map((placements) => (placements.some(({ available }) => available) ? placements.filter(({ available }) => available) : placements))
     .filter((placements): placements is [Evaluation, ...Evaluation[]] => placements.length > 0);
 }
 
@@ -89,7 +90,7 @@ function evaluatePlacement(request: RouteRequest, { id: tier, trunk }: Manifest,
   return {
     tier,
     worker,
-    available: around.isAvailable(tier),
+    available: around.isAvailable(placement),
     warm,
     reach: { now, warm: reach(queued.worstMs, idleLeftMs), idle: reach(0, idleLeftMs) },
     crowds: now !== 'late' && crowds(ledger, nowMs, { deadlineAtMs, workMs: workMs * tail, loadMs }),

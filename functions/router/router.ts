@@ -2,7 +2,7 @@
  * Routes requests: evaluates every tier, chooses, books the work, and learns from how it went. The decisions are pure functions of
  * what is held here (the latency model and a ledger per worker); this file is their state and their clock.
  */
-import type { Engine } from '../engine/types.js';
+import type { Engine, Placement } from '../engine/types.js';
 import { advance, block, book, drainRate, idleLedger, reestimate, release, unblock, type WorkerLedger } from './admit.js';
 import { choose, verdict, bestPlacement, type Choice, type Placements } from './choose.js';
 import { evaluate, type Evaluation, othersBusy, type Surroundings } from './evaluate.js';
@@ -12,7 +12,7 @@ import { AUTO, type Decision, type Outcome, type Refusal, type Router, type Rout
 import { Warming } from './warming.js';
 
 export interface RouterDependencies {
-  readonly engine: Pick<Engine, 'manifests' | 'workers' | 'status' | 'isWarm' | 'load' | 'generate'>;
+  readonly engine: Pick<Engine, 'manifests' | 'workers' | 'status' | 'isWarm' | 'hasRoom' | 'load' | 'generate'>;
   /** Now, on the clock of `RouteRequest.arrivalMs`. */
   readonly nowMs: () => number;
   readonly log: RouterLog;
@@ -87,12 +87,14 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
     ledgers = ledgers.map((ledger, worker) => broughtUpTo(now, ledger, worker));
     headroom = accrue(headroom, engine.workers, now);
     const quarantined = new Set(engine.status().filter(({ state }) => state === 'quarantined').map(({ id }) => id));
+    const loadable = new Set(engine.manifests.filter(({ id }) => engine.hasRoom(id)).map(({ id }) => id));
+    const isHeld = (placement: Placement) => engine.isWarm(placement) || warming.isLoading(placement);
     return {
       nowMs: now,
       manifests: engine.manifests,
       model,
       ledgers,
-      isAvailable: (tier) => !quarantined.has(tier),
+      isAvailable: (placement) => !quarantined.has(placement.tier) && (loadable.has(placement.tier) || isHeld(placement)),
       isWarm: (placement) => engine.isWarm(placement),
       isLoading: (placement) => warming.isLoading(placement),
       maxBookings,
@@ -250,7 +252,7 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
     }, 0);
   }
 
-  return { route, explain, progress, observe, warm: (placement) => warming.load(placement) };
+  return { route, explain, progress, observe, warm: (placement, when = 'now') => (when === 'now' ? warming.load(placement) : warming.loadWhenIdle(placement)) };
 }
 
 function retryAfterMs(waitsMs: readonly number[]): number {

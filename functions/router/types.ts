@@ -56,7 +56,7 @@ export interface TierForecast {
 /**
  * `fits`: all planned bytes inside the budget at the p95. `truncates`: text begins in time and ends at the deadline, with at least
  * half of what an idle server would give. `cold`: would do better were it loaded. `late`: neither. `crowds`: would take time that
- * is promised to others. `unavailable`: quarantined.
+ * is promised to others. `unavailable`: quarantined, or cold and without memory to load it.
  */
 export type TierVerdict = 'fits' | 'truncates' | 'cold' | 'late' | 'crowds' | 'unavailable';
 
@@ -91,7 +91,7 @@ export type Refusal =
   | { readonly kind: 'overloaded'; readonly retryAfterMs: number; readonly tiers: readonly TierForecast[] }
   /** It would fit a warm server: 503. */
   | { readonly kind: 'loading'; readonly retryAfterMs: number; readonly tiers: readonly TierForecast[] }
-  /** Every tier it may use is quarantined: 503. */
+  /** Every tier it may use is quarantined, or finds no memory: 503. */
   | { readonly kind: 'unavailable'; readonly tiers: readonly TierForecast[] };
 
 /** How one generation of an admitted request ended. */
@@ -114,6 +114,9 @@ export interface Router {
   progress(decision: Decision, bytes: number): void;
   /** Frees the booking and corrects the predictor. Call it once per generation, however it ended. */
   observe(decision: Decision, outcome: Outcome): void;
-  /** Loads a tier into a worker and, the first time, measures it. Never rejects: a failed load is logged and the tier stays cold. */
-  warm(placement: Placement): Promise<void>;
+  /**
+   * Loads a tier into a worker, at once or as soon as nothing is booked there, and measures it the first time. Never rejects: a failed
+   * load is logged and the tier stays cold.
+   */
+  warm(placement: Placement, when?: 'now' | 'idle'): Promise<void>;
 }

@@ -7,7 +7,7 @@ describe('the configuration', () => {
       port: 8_080,
       host: '127.0.0.1',
       artifacts: { kind: 'folder', path: 'model-core/artifacts' },
-      threads: 1,
+      pool: { threads: 1, preload: 'all', idleUnloadMs: 600_000 },
       budgetDefaults: { defaultMs: 1_000 },
     });
   });
@@ -21,10 +21,20 @@ describe('the configuration', () => {
   });
 
   test.each([
+    ['none', []],
+    ['stlm-10m, stlm-50m', ['stlm-10m', 'stlm-50m']],
+  ])('takes %j as tiers to preload', (list, preload) => {
+    expect(readConfig({ STLM_PRELOAD: list, STLM_MEMORY_MB: '512' }).pool).toMatchObject({ preload, memoryBytes: 512 * 2 ** 20 });
+  });
+
+  test.each([
     ['PORT', 'http'],
     ['PORT', '70000'],
     ['STLM_WORKERS', '0'],
     ['STLM_THREADS', '1.5'],
+    ['STLM_MEMORY_MB', '0'],
+    ['STLM_IDLE_UNLOAD_S', 'never'],
+    ['STLM_PRELOAD', '../stlm-10m'],
     ['STLM_DEFAULT_BUDGET_MS', '-1'],
     ['STLM_DEFAULT_BUDGET_MS', 'Infinity'],
     ['STLM_ARTIFACTS', ''],
