@@ -7,17 +7,19 @@ import type { Manifest } from '../schema/manifest.js';
 
 /**
  * A session keeps its weights twice, mapped from the file and packed for the processor's kernels, and room for one run: resident 1.9 to
- * 2.3 bytes per byte of the file at 50M and 100M, 18 MiB of 6.6 at 10M (`npm run bench -- memory`).
+ * 2.3 bytes for each of the file at 50M and 100M, 18 MiB for 6.6 at 10M (`npm run bench -- memory`).
  */
 const RESIDENT_PER_FILE_BYTE = 2.3;
 const RESIDENT_FIXED_BYTES = 4 * 2 ** 20;
+/** The buffers of a text grow, and those it has outgrown wait for the collector: up to 2.4 times what the last ones hold. */
+const RESIDENT_PER_CACHE_BYTE = 2;
 /** A copy used within this time stays: two tiers that do not fit together would take turns at every request. Loads take up to 0.3 s. */
 const LEAST_STAY_MS = 3_000;
 
 export interface Footprint {
   /** Bytes of one session, in one worker. */
   readonly copy: number;
-  /** Bytes of the keys and values, in float32, of one text that fills the context. */
+  /** Bytes for the keys and values, in float32, of one text that fills the context. */
   readonly text: number;
 }
 
@@ -25,7 +27,7 @@ export function footprint({ files, defaultPrecision, trunk, context }: Manifest)
   const fileBytes = files.find(({ precision }) => precision === defaultPrecision)?.bytes ?? 0;
   return {
     copy: Math.ceil(RESIDENT_PER_FILE_BYTE * fileBytes) + RESIDENT_FIXED_BYTES,
-    text: 2 * 4 * trunk.layers * trunk.kvHeads * trunk.headDim * context.patches,
+    text: RESIDENT_PER_CACHE_BYTE * 2 * 4 * trunk.layers * trunk.kvHeads * trunk.headDim * context.patches,
   };
 }
 

@@ -36,7 +36,7 @@ export interface PoolPlan {
 
 /** The rest is for the process itself, its workers' heaps, the page cache, and whatever else the machine runs. */
 const MEMORY_SHARE = 0.5;
-/** Of a worker thread by itself: two raised the process from 59 to 91 MiB (`npm run bench -- memory`). */
+/** Of a worker thread by itself: two raised a process from 70 to 101 MiB (`npm run bench -- memory`). */
 const WORKER_BYTES = 16 * 2 ** 20;
 /** Workers with the smallest tier get so much of the tiers' memory at most: the larger ones need room too. */
 const SMALLEST_SHARE = 0.5;

@@ -1,8 +1,9 @@
 #!/usr/bin/env node
-/** `npm run bench -- decode` and `npm run bench -- router`. */
+/** `npm run bench -- decode`, `router` and `memory`. */
 import { availableParallelism } from 'node:os';
 import { Command, InvalidArgumentError } from 'commander';
 import { benchDecode } from './decode.js';
+import { benchMemory } from './memory.js';
 import { benchRouter } from './router.js';
 
 const program = new Command('bench').description('Measures STLM: decoding beside its peers, and the router under load.').showHelpAfterError();
@@ -30,6 +31,13 @@ program
   .option('--json <file>', 'also write the figures to this file')
   .option('--svg <file>', 'also draw every request into this file')
   .action(benchRouter);
+
+program
+  .command('memory')
+  .description('What workers, loaded tiers and long texts add to the memory of a process. Run it twice: the first run prepares the models.')
+  .option('--artifacts <folder>', 'where the tiers are', 'model-core/artifacts')
+  .option('--folder <folder>', 'where prepared models are kept', '.bench')
+  .action(benchMemory);
 
 await program.parseAsync().catch((error: unknown) => {
   console.error(error instanceof Error ? error.message : error);

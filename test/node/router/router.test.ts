@@ -69,6 +69,15 @@ describe('a warm, idle server', () => {
     expect(tierOf(await serveAlone(server, { ...fields, firstByteBudgetMs: 5 }))).toBe('infeasible');
   });
 
+  test('does without a tier that finds no memory, and is refused one that is named, until it is warm somewhere', async () => {
+    const server = virtualServer({ roomless: ['stlm-100m'] });
+    for (const tier of ['stlm-10m', 'stlm-50m']) for (const worker of [0, 1]) await Promise.all([server.router.warm({ tier, worker }), server.engine.runUntil(Infinity)]);
+    expect(tierOf(await serveAlone(server, { budgetMs: 800 }))).toBe('stlm-50m');
+    expect(tierOf(await serveAlone(server, { budgetMs: 800, tier: 'stlm-100m' }))).toBe('unavailable');
+    await Promise.all([server.router.warm({ tier: 'stlm-100m', worker: 1 }), server.engine.runUntil(Infinity)]);
+    expect((await serveAlone(server, { budgetMs: 800 })).answer).toMatchObject({ placement: { tier: 'stlm-100m', worker: 1 } });
+  });
+
   test('routes over the tiers that can do what is asked, and over no other', async () => {
     const server = await warmServer();
     const only = (...eligible: string[]) => serveAlone(server, { budgetMs: 800, eligible });

@@ -27,6 +27,8 @@ export interface VirtualMachine {
   /** Uniform in [0, 1). */
   readonly random: () => number;
   readonly quarantined?: readonly string[];
+  /** Tiers for which there is no memory where they are not warm yet. */
+  readonly roomless?: readonly string[];
   /** How much longer a load takes than the tier says. */
   readonly loadSlowdown?: number;
 }
@@ -105,8 +107,8 @@ export class VirtualEngine implements Engine {
     return this.#warm.has(`${tier}/${worker}`);
   }
 
-  hasRoom(): boolean {
-    return true;
+  hasRoom(tier: string): boolean {
+    return !this.#machine.roomless?.includes(tier);
   }
 
   load(placement: Placement): Promise<number> {
