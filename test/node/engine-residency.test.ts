@@ -144,6 +144,16 @@ describe('an unloaded tier', () => {
   });
 });
 
+test('an unload under way when the worker dies ends, and the tier comes back with the next request', async () => {
+  const { pool } = await openPool({ workerUrl: new URL('engine-mortal-worker.mjs', import.meta.url) });
+  await pool.load(at(SMALL));
+  const deadly = settled(generate(pool, at(SMALL), { seed: 666 }));
+  await sleep(0);
+  await pool.unload(at(SMALL));
+  expect((await deadly).status).toBe('rejected');
+  await expect.poll(async () => (await settled(generate(pool, at(SMALL)))).status).toBe('fulfilled');
+});
+
 test('what nobody uses is unloaded, but for the smallest tier and one copy of those that are kept', async () => {
   const { pool, warm } = await openPool({ workers: 2, idleUnloadMs: 100, kept: [LARGE] });
   for (const tier of [SMALL, MEDIUM, LARGE]) for (const worker of [0, 1]) await pool.load(at(tier, worker));

@@ -8,6 +8,7 @@ import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { startServer } from '../server-process.js';
+import { tieredModels } from './engine-models.js';
 import { readChunks } from './http/sse.js';
 
 describe('a server asked to stop', () => {
@@ -41,7 +42,7 @@ describe('a server asked to stop', () => {
   });
 });
 
-test('a corrupt tier shows soon after the start, unasked, and the others serve', async () => {
+test('a corrupt tier shows soon after the start, unasked, the others serve, and SIGHUP has it checked again once it is repaired', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'stlm-artifacts-'));
   const large = join(folder, 'stlm-large');
   await cp('test/fixtures/models', folder, { recursive: true });
@@ -57,6 +58,10 @@ test('a corrupt tier shows soon after the start, unasked, and the others serve',
   const reason = expect.stringContaining('stlm-large.int4.onnx: truncated');
   await expect.poll(tiers, { timeout: 10_000 }).toMatchObject([{ state: 'ready' }, { id: 'stlm-large', state: 'quarantined', reason }]);
   await expect.poll(() => server.output.join('\n')).toContain('quarantined');
+
+  await cp(join(folder, 'stlm-tiny', 'stlm-tiny.int4.onnx'), join(large, 'stlm-large.int4.onnx'));
+  server.process.kill('SIGHUP');
+  await expect.poll(tiers).toMatchObject([{ state: 'ready' }, { id: 'stlm-large', state: 'cold' }]);
   expect(await server.stop()).toBe(0);
   await rm(folder, { recursive: true });
 });
@@ -76,10 +81,23 @@ test('a server with keys warms up all the same, and serves who has one', async (
   await rm(folder, { recursive: true });
 });
 
+test.each([
+  ['every tier', 'all', ['ready', 'ready']],
+  ['no larger tier', 'none', ['ready', 'cold']],
+])('%s is warm soon after the start, unasked, when STLM_PRELOAD says %s', async (_which, preload, states) => {
+  const folder = await tieredModels(['stlm-small', 'stlm-large']);
+  const server = await startServer({ STLM_ARTIFACTS: folder, STLM_PRELOAD: preload, LOG_LEVEL: 'debug' });
+  const tiers = async () => ((await (await fetch(`${server.url}/readyz`)).json()) as { tiers: { state: string }[] }).tiers.map(({ state }) => state);
+  await expect.poll(tiers).toEqual(states);
+  expect(await server.stop()).toBe(0);
+  await rm(folder, { recursive: true });
+});
+
 describe('a server that cannot start', () => {
   test.each([
     [{ PORT: 'http' }, 'PORT'],
     [{ STLM_THREADS: '0' }, 'STLM_THREADS'],
+    [{ STLM_MEMORY_MB: '1', STLM_ARTIFACTS: 'test/fixtures/models' }, 'STLM_MEMORY_MB'],
     [{ STLM_ARTIFACTS: 'no/such/folder' }, 'no/such/folder'],
     [{ HOST: '0.0.0.0' }, 'STLM_KEYS'],
     [{ STLM_KEYS: 'no/such/file' }, 'no/such/file'],

@@ -69,6 +69,25 @@ describe('a warm, idle server', () => {
     expect(tierOf(await serveAlone(server, { ...fields, firstByteBudgetMs: 5 }))).toBe('infeasible');
   });
 
+  test('gives a tier a further copy when its warm worker is busy, and no more of them than it needs', async () => {
+    const server = virtualServer({ workers: 4 });
+    for (const worker of [0, 1, 2, 3]) void server.router.warm({ tier: 'stlm-10m', worker });
+    void server.router.warm({ tier: 'stlm-100m', worker: 0 });
+    await server.engine.runUntil(Infinity);
+    const warmOn = () => [0, 1, 2, 3].filter((worker) => server.engine.isWarm({ tier: 'stlm-100m', worker })).length;
+    // Alone they take 90 ms; both do not fit 150 one after the other.
+    const serveAtOnce = async (count: number) => {
+      const served = Array.from({ length: count }, () => serve(server, routeRequest({ budgetMs: 150, arrivalMs: server.engine.nowMs() })));
+      await server.engine.runUntil(Infinity);
+      return (await Promise.all(served)).map(tierOf);
+    };
+    for (let round = 0; round < 3; round += 1) expect(await serveAtOnce(1)).toEqual(['stlm-100m']);
+    expect(warmOn()).toBe(1);
+    expect(await serveAtOnce(2)).toEqual(['stlm-100m', 'stlm-10m']);
+    for (let round = 0; round < 3; round += 1) expect(await serveAtOnce(2)).toEqual(['stlm-100m', 'stlm-100m']);
+    expect(warmOn()).toBe(2);
+  });
+
   test('does without a tier that finds no memory, and is refused one that is named, until it is warm somewhere', async () => {
     const server = virtualServer({ roomless: ['stlm-100m'] });
     for (const tier of ['stlm-10m', 'stlm-50m']) for (const worker of [0, 1]) await Promise.all([server.router.warm({ tier, worker }), server.engine.runUntil(Infinity)]);
