@@ -13,8 +13,8 @@ const RESIDENT_PER_FILE_BYTE = 2.3;
 const RESIDENT_FIXED_BYTES = 4 * 2 ** 20;
 /** The buffers of a text grow, and those it has outgrown wait for the collector: up to 2.4 times what the last ones hold. */
 const RESIDENT_PER_CACHE_BYTE = 2;
-/** A copy used within this time stays: two tiers that do not fit together would take turns at every request. Loads take up to 0.3 s. */
-const LEAST_STAY_MS = 3_000;
+/** A copy stays so long at least: two tiers that do not fit together would else take turns at every request, at up to 0.3 s a load. */
+const LEAST_STAY_MS = 5_000;
 
 export interface Footprint {
   /** Bytes of one session, in one worker. */
@@ -39,6 +39,7 @@ export interface Copy {
   readonly warm: boolean;
   /** In flight. */
   readonly texts: number;
+  readonly loadedAtMs: number;
   /** When it was loaded, or a text last began or ended on it. */
   readonly usedAtMs: number;
 }
@@ -63,13 +64,18 @@ export function evictions(copies: readonly Copy[], { bytes, budgetBytes, smalles
   const evicted: Copy[] = [];
   const kept = [...copies];
   while (missingBytes > 0) {
-    const oldest = spare(kept, smallest).find(({ usedAtMs }) => nowMs - usedAtMs >= LEAST_STAY_MS);
+    const oldest = spare(kept, smallest).find(({ loadedAtMs }) => nowMs - loadedAtMs >= LEAST_STAY_MS);
     if (oldest === undefined) return undefined;
     kept.splice(kept.indexOf(oldest), 1);
-    evicted.push(oldest);
+    evicted.unshift(oldest);
     missingBytes -= oldest.bytes;
   }
-  return evicted;
+  // The last one may have been large enough to spare an earlier one.
+  return evicted.filter(({ bytes }) => {
+    const isSpared = missingBytes + bytes <= 0;
+    if (isSpared) missingBytes += bytes;
+    return !isSpared;
+  });
 }
 
 export interface Idleness {

@@ -65,7 +65,7 @@ export class WorkerPool implements Engine {
   }
 
   hasRoom(tier: string): boolean {
-    return this.#residency.hasRoom(tier);
+    return this.#residency.lack(tier) === undefined;
   }
 
   /** Waits, in the worker, until no request is left that has a deadline. @throws as `generate` does */
@@ -181,7 +181,6 @@ export class WorkerPool implements Engine {
   /** Remembers why, for `status`. */
   #loadFailure(tier: string, error: Error): Error {
     if (error instanceof TierQuarantinedError) this.#unloadable.set(tier, error.message);
-    if (error instanceof TierUnavailableError) this.#failures.set(tier, error.message);
     if (error instanceof ArtifactCorruptError) return new TierQuarantinedError(`${tier}: ${error.message}`, { cause: error });
     if (!(error instanceof ArtifactUnavailableError)) return error;
     this.#failures.set(tier, error.message);
@@ -194,7 +193,7 @@ export class WorkerPool implements Engine {
 
   #statusOf(id: string): TierStatus {
     const state = this.#state(id);
-    const reason = this.#quarantineReason(id) ?? (state === 'ready' ? undefined : this.#failures.get(id));
+    const reason = this.#quarantineReason(id) ?? (state === 'cold' ? (this.#failures.get(id) ?? this.#residency.lack(id)) : undefined);
     const loadMs = this.#loadMs.get(id);
     const workers = this.#hosts.flatMap((host, worker) => (host.isWarm(id) ? [worker] : []));
     const memoryBytes = this.#residency.bytesOf(id);

@@ -59,9 +59,11 @@ export class Residency {
     }
   }
 
-  /** Whether one more copy would fit, if need be in the place of idle ones. */
-  hasRoom(tier: string): boolean {
-    return this.#evictionsFor(tier) !== undefined;
+  /** Why one more copy would not fit, not even in the place of idle ones; undefined if it would. */
+  lack(tier: string): string | undefined {
+    if (this.#evictionsFor(tier) !== undefined) return undefined;
+    const [neededMiB, usedMiB, allMiB] = [this.#footprint(tier).copy, bytesOf(this.#copies()), this.#budgetBytes].map(inMiB);
+    return `no memory: it takes ${neededMiB} MiB, and ${usedMiB} of ${allMiB} are in use`;
   }
 
   isArriving(tier: string): boolean {
@@ -95,10 +97,7 @@ export class Residency {
   async #makeRoom(tier: string, worker: number): Promise<void> {
     if (isIn(this.#hosts[worker] as WorkerHost, tier)) return;
     const evicted = this.#evictionsFor(tier);
-    if (evicted === undefined) {
-      const [neededMiB, usedMiB, allMiB] = [this.#footprint(tier).copy, bytesOf(this.#copies()), this.#budgetBytes].map(inMiB);
-      throw new TierUnavailableError(`${tier}: no memory: it takes ${neededMiB} MiB, and ${usedMiB} of ${allMiB} are in use`);
-    }
+    if (evicted === undefined) throw new TierUnavailableError(`${tier}: ${this.lack(tier)}`);
     await Promise.all(evicted.map((copy) => this.#unload(copy)));
   }
 
@@ -119,13 +118,13 @@ export class Residency {
   /** All that takes memory, or has had it set aside. */
   #copies(): readonly Copy[] {
     return this.#hosts.flatMap((host, worker) => {
-      const held = host.held.map(({ model: { tier }, state, texts, usedAtMs }) => {
+      const held = host.held.map(({ model: { tier }, state, texts, loadedAtMs, usedAtMs }) => {
         const { copy, text } = this.#footprint(tier);
-        return { tier, worker, bytes: copy + texts * text, warm: state === 'warm', texts, usedAtMs };
+        return { tier, worker, bytes: copy + texts * text, warm: state === 'warm', texts, loadedAtMs, usedAtMs };
       });
       const arriving = [...(this.#arrivals[worker] as Map<string, Arrival>)]
         .filter(([tier, { room }]) => room !== undefined && !isIn(host, tier))
-        .map(([tier]) => ({ tier, worker, bytes: this.#footprint(tier).copy, warm: false, texts: 0, usedAtMs: Infinity }));
+        .map(([tier]) => ({ tier, worker, bytes: this.#footprint(tier).copy, warm: false, texts: 0, loadedAtMs: Infinity, usedAtMs: Infinity }));
       return [...held, ...arriving];
     });
   }

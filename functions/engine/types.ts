@@ -57,7 +57,7 @@ export type TierState = 'cold' | 'loading' | 'ready' | 'quarantined';
 export interface TierStatus {
   readonly id: string;
   readonly state: TierState;
-  /** Why it is quarantined, or why its last load failed. */
+  /** Why it is quarantined; of a cold tier, why its last load failed or its next one would. */
   readonly reason?: string;
   readonly loadMs?: number;
   /** It is warm on these. */

@@ -19,6 +19,7 @@ export interface HeldTier {
   state: 'loading' | 'warm' | 'unloading' | 'lost';
   /** In flight. */
   texts: number;
+  loadedAtMs: number;
   /** When it was loaded, or a text last began or ended on it. */
   usedAtMs: number;
 }
@@ -64,7 +65,7 @@ export class WorkerHost {
     if (this.isWarm(tier) || this.#keep(tier)) return Promise.resolve(0);
     if (this.#worker === undefined) return Promise.reject(this.#absent());
     const load = this.#loads.get(tier) ?? pending<number>();
-    if (!this.#loads.has(tier)) this.#held.set(tier, { model, state: 'loading', texts: 0, usedAtMs: this.#nowMs() });
+    if (!this.#loads.has(tier)) this.#held.set(tier, { model, state: 'loading', texts: 0, loadedAtMs: this.#nowMs(), usedAtMs: this.#nowMs() });
     this.#loads.set(tier, load);
     this.#tell({ kind: 'load', model, deadlineMs });
     return load.done;
@@ -167,7 +168,8 @@ export class WorkerHost {
       load.reject(new TierQuarantinedError(message.reason));
     } else {
       held.state = 'warm';
-      held.usedAtMs = this.#nowMs();
+      held.loadedAtMs = this.#nowMs();
+      held.usedAtMs = held.loadedAtMs;
       load.resolve(message.loadMs);
     }
   }

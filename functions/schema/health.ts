@@ -10,7 +10,7 @@ export const readinessSchema = z
       z.object({
         id: z.string(),
         state: z.enum(['cold', 'loading', 'ready', 'quarantined']),
-        reason: z.string().optional().meta({ description: 'Why it is quarantined, or why its last load failed.' }),
+        reason: z.string().optional().meta({ description: 'Why it is quarantined; of a cold tier, why its last load failed or its next one would.' }),
         load_ms: z.number().optional(),
         workers: z.array(z.int()).meta({ description: 'The worker threads it is warm on.' }),
         memory_bytes: z.int().meta({ description: 'What it takes on all of them, the caches of texts in flight included: an estimate.' }),

@@ -3,7 +3,7 @@ import { type Copy, evictions, idleCopies } from '../../functions/engine/memory.
 
 const MINUTE_MS = 60_000;
 
-const copy = (tier: string, worker: number, fields: Partial<Copy> = {}): Copy => ({ tier, worker, bytes: 100, warm: true, texts: 0, usedAtMs: 0, ...fields });
+const copy = (tier: string, worker: number, fields: Partial<Copy> = {}): Copy => ({ tier, worker, bytes: 100, warm: true, texts: 0, loadedAtMs: 0, usedAtMs: 0, ...fields });
 
 const named = (copies: readonly Copy[] | undefined) => copies?.map(({ tier, worker }) => `${tier}/${worker}`);
 
@@ -18,11 +18,16 @@ describe('room for a load', () => {
   test('is made by the least recently used copies, and by no more than it takes', () => {
     const copies = [copy('small', 0, { usedAtMs: 9 }), copy('medium', 0, { usedAtMs: 5 }), copy('large', 0, { usedAtMs: 3 }), copy('large', 1, { usedAtMs: 7 })];
     expect(needing(100, copies, 400)).toEqual(['large/0']);
-    expect(needing(150, copies, 400)).toEqual(['large/0', 'medium/0']);
+    expect(needing(150, copies, 400)).toEqual(['medium/0', 'large/0']);
   });
 
-  test('is not made by a copy with texts in flight, by one that is loading or going, nor by one just used', () => {
-    const copies = [copy('small', 0), copy('medium', 0, { texts: 1 }), copy('large', 0, { warm: false }), copy('large', 1, { usedAtMs: MINUTE_MS - 1_000 })];
+  test('spares what turns out too small to matter', () => {
+    const copies = [copy('small', 0, { bytes: 10 }), copy('small', 1, { bytes: 10, usedAtMs: 9 }), copy('medium', 0, { usedAtMs: 5 })];
+    expect(needing(90, copies, 120)).toEqual(['medium/0']);
+  });
+
+  test('is not made by a copy with texts in flight, by one that is loading or going, nor by one just loaded', () => {
+    const copies = [copy('small', 0), copy('medium', 0, { texts: 1 }), copy('large', 0, { warm: false }), copy('large', 1, { loadedAtMs: MINUTE_MS - 1_000 })];
     expect(needing(100, copies, 400)).toBeUndefined();
   });
 

@@ -56,7 +56,7 @@ describe('the memory budget', () => {
     passMinute();
     await pool.load(at(LARGE));
     expect(warm()).toEqual([`${SMALL}/0`, `${LARGE}/0`]);
-    expect(pool.status().find(({ id }) => id === MEDIUM)).toEqual({ id: MEDIUM, state: 'cold', loadMs: expect.any(Number), workers: [], memoryBytes: 0 });
+    expect(pool.status().find(({ id }) => id === MEDIUM)).toMatchObject({ state: 'cold', workers: [], memoryBytes: 0 });
   });
 
   test('refuses a load for which nothing may go, and says why, without quarantine', async () => {
