@@ -65,9 +65,12 @@ export class Warming {
     for (const look of this.#waiting.splice(0)) look();
   }
 
-  /** As `load`, but when nothing is booked on the worker, and not if a request has had it loaded before that. */
+  /**
+   * As `load`, but when nothing is booked on the worker and no other worker is loading, which leaves one for requests where there are two;
+   * and not if a request has had it loaded before that.
+   */
   async loadWhenIdle(placement: Placement): Promise<void> {
-    while (!this.#parts.isIdle(placement.worker)) await new Promise<void>((look) => this.#waiting.push(look));
+    while (this.#loads.size > 0 || !this.#parts.isIdle(placement.worker)) await new Promise<void>((look) => this.#waiting.push(look));
     if (!this.#parts.engine.isWarm(placement)) await this.load(placement);
   }
 
