@@ -11,6 +11,7 @@ import { createApp } from '../app.js';
 import { readConfig } from '../config.js';
 import { Drain } from '../drain.js';
 import { WorkerPool } from '../engine/pool.js';
+import { PrometheusMetrics } from '../metrics/prometheus.js';
 import { Readiness } from '../readiness.js';
 import { ModelFileCache } from '../registry/fetch.js';
 import { FolderStore } from '../registry/folder-store.js';
@@ -36,7 +37,7 @@ async function start(): Promise<void> {
   const keys = await readKeys(keysFile);
   const access = { keys: new KeyRing(keys.all), limits: new Limits(keys.all) };
   const [drain, readiness] = [new Drain(), new Readiness(engine)];
-  const app = createApp({ engine, router, budgetDefaults, access, drain, readiness, logger, nowMs, newId: randomUUID });
+  const app = createApp({ engine, router, budgetDefaults, access, drain, readiness, logger, metrics: new PrometheusMetrics(engine), nowMs, newId: randomUUID });
   servePages(app);
 
   const server = serve({ fetch: app.fetch, port, hostname: host }, ({ port: bound }) => {
