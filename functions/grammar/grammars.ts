@@ -14,6 +14,12 @@ export type GrammarSource =
   | { readonly kind: 'json_object' }
   | { readonly kind: 'json_schema'; readonly schema: unknown };
 
+/** Where automata come from; a deployment may compile them elsewhere. */
+export interface GrammarCompiler {
+  /** Rejects with a {@link GrammarError} that the client should read. */
+  compile(source: GrammarSource): Promise<ByteAutomaton>;
+}
+
 const CACHE_BYTES = 64 * 2 ** 20;
 /** How deep the values of a `json_object` may nest. */
 const OBJECT_DEPTH = 2;
