@@ -12,6 +12,7 @@ import { registerCompletions } from './routes/completions.js';
 import { type App, type AppDeps, type AppEnv, logAnswer } from './routes/context.js';
 import { asApiError, errorResponse } from './routes/error-response.js';
 import { registerHealth } from './routes/health.js';
+import { registerMetrics } from './routes/metrics.js';
 import { registerModels } from './routes/models.js';
 import { registerRoute } from './routes/route.js';
 
@@ -48,6 +49,7 @@ export function createApp(deps: AppDeps): App {
   registerModels(app, deps);
   registerRoute(app, deps);
   registerHealth(app, deps);
+  registerMetrics(app, deps);
   app.doc31('/openapi.json', DOCUMENT);
 
   app.notFound((c) => errorResponse(c, new ApiError(404, 'not_found', `no such endpoint: ${c.req.method} ${c.req.path}`)));

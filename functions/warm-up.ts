@@ -1,3 +1,4 @@
+import type { WorkerPool } from './engine/pool.js';
 import type { Engine, Placement } from './engine/types.js';
 import type { Readiness } from './readiness.js';
 import type { Registry } from './registry/registry.js';
@@ -33,7 +34,17 @@ export async function warmUp(parts: WarmUpParts): Promise<void> {
   logQuarantined(engine, logger);
 }
 
-export function logQuarantined(engine: Pick<Engine, 'status'>, logger: Pick<Logger, 'error'>): void {
+/** Another chance for quarantined tiers, and the log says which still are. Never rejects. */
+export async function requalify(engine: Pick<WorkerPool, 'status' | 'requalify'>, logger: Pick<Logger, 'error'>): Promise<void> {
+  try {
+    await engine.requalify();
+  } catch (error) {
+    logger.error({ error }, 'requalifying broke off');
+  }
+  logQuarantined(engine, logger);
+}
+
+function logQuarantined(engine: Pick<Engine, 'status'>, logger: Pick<Logger, 'error'>): void {
   for (const { id, state, reason } of engine.status()) if (state === 'quarantined') logger.error({ tier: id, reason }, 'quarantined');
 }
 

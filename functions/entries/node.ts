@@ -12,13 +12,14 @@ import { Drain } from '../drain.js';
 import { WorkerPool } from '../engine/pool.js';
 import { poolPlan } from '../engine/pool-plan.js';
 import { thisMachine } from '../machine.js';
+import { PrometheusMetrics } from '../metrics/prometheus.js';
 import { Readiness } from '../readiness.js';
 import { ModelFileCache } from '../registry/fetch.js';
 import { openStore } from '../registry/open-store.js';
 import { Registry } from '../registry/registry.js';
 import { createRouter } from '../router/router.js';
 import { shutDown } from '../shutdown.js';
-import { logQuarantined, warmUp } from '../warm-up.js';
+import { requalify, warmUp } from '../warm-up.js';
 import { readKeys } from './key-file.js';
 import { servePages } from './pages.js';
 
@@ -36,7 +37,7 @@ async function start(): Promise<void> {
   const keys = await readKeys(keysFile);
   const access = { keys: new KeyRing(keys.all), limits: new Limits(keys.all) };
   const [drain, readiness] = [new Drain(), new Readiness(engine)];
-  const app = createApp({ engine, router, budgetDefaults, access, drain, readiness, logger, nowMs, newId: randomUUID });
+  const app = createApp({ engine, router, budgetDefaults, access, drain, readiness, logger, metrics: new PrometheusMetrics(engine), nowMs, newId: randomUUID });
   servePages(app);
 
   const server = serve({ fetch: app.fetch, port, hostname: host }, ({ port: bound }) => {
@@ -48,7 +49,8 @@ async function start(): Promise<void> {
   }) as Server;
   server.on('error', refuse);
   process.once('SIGTERM', stop).once('SIGINT', stop);
-  process.on('SIGHUP', () => void engine.requalify().then(() => logQuarantined(engine, logger)));
+  // Not SIGHUP: that says the terminal is gone, and ends a server as it should.
+  process.on('SIGUSR2', () => void requalify(engine, logger));
 
   async function stop(signal: string): Promise<void> {
     logger.info({ signal }, 'draining');

@@ -1,9 +1,11 @@
 /** What every route is made from. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context } from 'hono';
+import { routePath } from 'hono/route';
 import type { Client } from '../access/keys.js';
 import type { Drain } from '../drain.js';
 import type { Engine } from '../engine/types.js';
+import type { Metrics } from '../metrics/metrics.js';
 import type { Readiness } from '../readiness.js';
 import type { BudgetDefaults } from '../router/budget.js';
 import type { Decision, Router } from '../router/types.js';
@@ -25,6 +27,7 @@ export interface AppDeps {
   readonly drain: Drain;
   readonly readiness: Readiness;
   readonly logger: Logger;
+  readonly metrics: Metrics;
   /** Epoch milliseconds, as `performance.timeOrigin + performance.now()`. */
   readonly nowMs: () => number;
   readonly newId: () => string;
@@ -47,10 +50,11 @@ export function arrivalOf(c: Context<AppEnv>): Arrival {
   return { id: c.var.requestId, arrivalMs: c.var.arrivalMs, header: (name) => c.req.header(name) };
 }
 
-/** One line per answer. 499 is nginx's number for a client that left before it. */
-export function logAnswer(c: Context<AppEnv>, { logger, nowMs }: Pick<AppDeps, 'logger' | 'nowMs'>): void {
+/** Counts an answer, and writes a line about it. 499 is nginx's number for a client that left before it. */
+export function logAnswer(c: Context<AppEnv>, { logger, metrics, nowMs }: Pick<AppDeps, 'logger' | 'metrics' | 'nowMs'>): void {
   const status = c.req.raw.signal.aborted ? 499 : c.res.status;
   const ms = Math.round(nowMs() - c.var.arrivalMs);
+  metrics.exchanged({ method: c.req.method, route: routePath(c, -1), status, ms });
   const { requestId, decision } = c.var;
   const routed = decision && { tier: decision.placement.tier, reason: decision.reason, predictedMs: Math.round(decision.predictedMs) };
   const client = c.var.client?.name;

@@ -42,7 +42,7 @@ describe('a server asked to stop', () => {
   });
 });
 
-test('a corrupt tier shows soon after the start, unasked, the others serve, and SIGHUP has it checked again once it is repaired', async () => {
+test('a corrupt tier shows soon after the start, unasked, the others serve, and SIGUSR2 has it checked again once it is repaired', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'stlm-artifacts-'));
   const large = join(folder, 'stlm-large');
   await cp('test/fixtures/models', folder, { recursive: true });
@@ -60,7 +60,7 @@ test('a corrupt tier shows soon after the start, unasked, the others serve, and 
   await expect.poll(() => server.output.join('\n')).toContain('quarantined');
 
   await cp(join(folder, 'stlm-tiny', 'stlm-tiny.int4.onnx'), join(large, 'stlm-large.int4.onnx'));
-  server.process.kill('SIGHUP');
+  server.process.kill('SIGUSR2');
   await expect.poll(tiers).toMatchObject([{ state: 'ready' }, { id: 'stlm-large', state: 'cold' }]);
   expect(await server.stop()).toBe(0);
   await rm(folder, { recursive: true });
