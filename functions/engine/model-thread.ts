@@ -38,7 +38,7 @@ export class ModelThread {
         break;
       case 'unload':
         // Before all else, and never inside a run.
-        this.#queue.add({ deadlineMs: -Infinity, run: () => this.#unload(message.tier) });
+        this.#queue.add(new LoadJob(-Infinity, () => this.#unload(message.tier)));
         break;
       case 'close':
         for (const job of this.#generations.values()) job.cancel();
@@ -68,13 +68,12 @@ export class ModelThread {
     this.#queue.add(job);
   }
 
-  async #unload(tier: string): Promise<boolean> {
+  async #unload(tier: string): Promise<void> {
     const loaded = this.#tiers.get(tier);
     this.#tiers.delete(tier);
     // A session that cannot be released is forgotten all the same.
     await loaded?.session.release().catch(() => undefined);
     this.#say({ kind: 'unloaded', tier });
-    return false;
   }
 
   #generate(id: number, tier: string, options: SeededOptions): void {
