@@ -7,6 +7,7 @@ import { serve } from '@hono/node-server';
 import { pino, stdSerializers } from 'pino';
 import { createApp } from '../app.js';
 import { readConfig } from '../config.js';
+import { openDecisionLog } from '../decision-log.js';
 import { Drain } from '../drain.js';
 import { WorkerPool } from '../engine/pool.js';
 import { Readiness } from '../readiness.js';
@@ -21,14 +22,14 @@ import { warmUp } from '../warm-up.js';
 const nowMs = () => performance.timeOrigin + performance.now();
 
 async function start(): Promise<void> {
-  const { artifacts, cache, workers = availableParallelism(), threads, budgetDefaults, logLevel, port, host } = readConfig(process.env);
+  const { artifacts, cache, workers = availableParallelism(), threads, budgetDefaults, policy, decisionLog, logLevel, port, host } = readConfig(process.env);
   const logger = pino({ level: logLevel, serializers: { error: stdSerializers.err } });
   const store = artifacts.kind === 'http' ? new HttpStore(artifacts.base, artifacts.tiers) : new FolderStore(artifacts.path);
   const registry = await Registry.open(store, new ModelFileCache(join(cache, 'files')));
   const workerUrl = new URL('../engine/worker.js', import.meta.url);
   const engine = new WorkerPool({ registry, workerUrl, workers, threads, preparedFolder: join(cache, 'prepared') });
-  // What the router weighs fills a page per request: for debugging. The answer's own line says what came of it.
-  const router = createRouter({ engine, nowMs, log: { info: logger.debug.bind(logger), warn: logger.warn.bind(logger) } });
+  const decisions = decisionLog === undefined ? undefined : openDecisionLog(decisionLog);
+  const router = createRouter({ engine, nowMs, log: logger, policy, ...(decisions && { record: decisions.write }) });
   const [drain, readiness] = [new Drain(), new Readiness(engine)];
   const app = createApp({ engine, router, budgetDefaults, drain, readiness, logger, nowMs, newId: randomUUID });
 
@@ -44,6 +45,7 @@ async function start(): Promise<void> {
   async function stop(signal: string): Promise<void> {
     logger.info({ signal }, 'draining');
     await shutDown(drain, server, engine);
+    decisions?.close();
     process.exit(0);
   }
 }

@@ -5,6 +5,7 @@ import { backlogMs, crowds, wait, type WorkerLedger } from './admit.js';
 import type { Candidate, Placements, Reach } from './choose.js';
 import { affords, type Headroom } from './headroom.js';
 import { type LatencyModel, margin, overhead, predictCompute, tierModel } from './predict.js';
+import { interruption, type Traffic } from './traffic.js';
 import { AUTO, type RouteRequest } from './types.js';
 
 /** A candidate with the forecast behind it. */
@@ -38,10 +39,13 @@ export interface Surroundings {
   readonly isLoading: (placement: { tier: string; worker: number }) => boolean;
   readonly maxBookings: number;
   readonly headroom: Headroom;
+  readonly traffic: Traffic;
 }
 
 /** A text cut to less than this share of what an idle server would give is not worth admitting, nor worth leaving of one admitted. */
 const LEAST_SHARE = 0.5;
+/** Of a normal distribution, up to its p95. */
+const DEVIATIONS = 1.645;
 /** Loads scatter with the page cache; the tail of a load over its expectation. */
 const LOAD_MARGIN = 1.25;
 
@@ -86,6 +90,10 @@ function evaluatePlacement(request: RouteRequest, { id: tier, trunk }: Manifest,
   const now = ledger.bookings.length < around.maxBookings ? reach(beforeMs, idleLeftMs) : 'late';
   const textMs = Math.min(workMs, Math.max(prefillMs, request.budgetMs - elapsedMs - beforeMs));
 
+  const coming = interruption(around.traffic, ledgers.length, nowMs, queued.expectedMs + loadMs + workMs, request.budgetMs - elapsedMs);
+  const expectedMs = elapsedMs + queued.expectedMs + loadMs + workMs + coming.medianMs + extra.expectedMs;
+  const soonestP95Ms = elapsedMs + beforeMs + workMs * tail + extra.p95Ms;
+
   return {
     tier,
     worker,
@@ -98,15 +106,15 @@ function evaluatePlacement(request: RouteRequest, { id: tier, trunk }: Manifest,
     loadMs,
     prefillMs,
     decodeMs,
-    expectedMs: elapsedMs + queued.expectedMs + loadMs + workMs + extra.expectedMs,
-    predictedMs: elapsedMs + beforeMs + workMs * tail + extra.p95Ms,
+    expectedMs,
+    predictedMs: soonestP95Ms + coming.medianMs + DEVIATIONS * coming.deviationMs,
     predictedFirstByteMs: elapsedMs + beforeMs + prefillMs * tail + extra.p95Ms,
     plannedBytes: compute.plannedBytes,
     workMs,
     runMs: Math.max(compute.stepMs, compute.prefillMs * Math.min(1, chunkPatches(trunk) / work.promptPatches)),
     promisedMs: now === 'fits' ? workMs : prefillMs + LEAST_SHARE * (textMs - prefillMs),
     cheapestMs: elapsedMs + prefillMs * tail + extra.p95Ms,
-    excessMs: Math.max(0, elapsedMs + beforeMs + workMs * tail + extra.p95Ms - request.budgetMs),
+    excessMs: Math.max(0, soonestP95Ms - request.budgetMs),
     backlogMs: backlogMs(ledger, nowMs),
   };
 }

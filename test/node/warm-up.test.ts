@@ -3,7 +3,7 @@ import { Readiness } from '../../functions/readiness.js';
 import { warmUp } from '../../functions/warm-up.js';
 import { endless, says, ScriptedEngine, type Script } from './http/scripted-engine.js';
 
-const router = { route: endless as never, explain: endless as never, progress: () => {}, observe: () => {}, warm: async () => {} };
+const router = { policy: 'budget-first', route: endless as never, explain: endless as never, progress: () => {}, observe: () => {}, warm: async () => {} };
 
 const logOf = async (script: Script) => (await warmedUp(script)).log;
 

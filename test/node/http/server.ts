@@ -10,12 +10,15 @@ import { Readiness } from '../../../functions/readiness.js';
 import { BUDGET_DEFAULTS } from '../../../functions/router/budget.js';
 import { createRouter } from '../../../functions/router/router.js';
 import type { Router } from '../../../functions/router/types.js';
+import type { LogRecord } from '../../../functions/schema/decision-log.js';
 
 export interface TestServer {
   readonly url: string;
   readonly drain: Drain;
   /** Every log line's fields with its message. */
   readonly log: object[];
+  /** The decision log. */
+  readonly records: LogRecord[];
   post(path: string, body: unknown, init?: RequestInit): Promise<Response>;
   close(): Promise<void>;
 }
@@ -26,7 +29,8 @@ export async function listen(engine: Engine, parts: { router?: Router } = {}): P
   const log: object[] = [];
   const write = (fields: object, message: string) => void log.push({ ...fields, message });
   const logger = { info: write, warn: write, error: write };
-  const router = parts.router ?? createRouter({ engine, nowMs, log: logger });
+  const records: LogRecord[] = [];
+  const router = parts.router ?? createRouter({ engine, nowMs, log: logger, record: (record) => void records.push(record) });
   const drain = new Drain();
   const readiness = new Readiness(engine);
   const app = createApp({ engine, router, budgetDefaults: BUDGET_DEFAULTS, drain, readiness, logger, nowMs, newId: () => crypto.randomUUID() });
@@ -37,6 +41,7 @@ export async function listen(engine: Engine, parts: { router?: Router } = {}): P
     url,
     drain,
     log,
+    records,
     post: (path, body, init = {}) =>
       fetch(url + path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body), ...init }),
     close: async () => {

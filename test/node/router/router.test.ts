@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { follow } from '../../../functions/router/follow.js';
 import type { Decision } from '../../../functions/router/types.js';
+import { recordSchema } from '../../../functions/schema/decision-log.js';
 import { seededRandom } from '../../load/seeded.js';
 import { poisson, routeRequest, serve, type Served, TIERS, virtualServer, warmAll } from './virtual-load.js';
 
@@ -93,12 +94,29 @@ describe('a warm, idle server', () => {
     expect(server.router.explain(request)).not.toEqual(explained);
   });
 
-  test('logs each decision with what it was made from', async () => {
+  test('records each decision with what it was made from, and what came of it', async () => {
     const server = await warmServer();
     await serveAlone(server, { budgetMs: 100, id: 'the-one' });
-    const line = server.log.find(({ message }) => message === 'admitted');
-    expect(line?.fields).toMatchObject({ request: { id: 'the-one', budgetMs: 100 }, decision: { tiers: TIERS.map(({ id }) => ({ tier: id })) } });
-    expect(server.log.find(({ message }) => message === 'observed')?.fields).toMatchObject({ id: 'the-one', outcome: { kind: 'finished' } });
+    const records = server.records.map((record) => recordSchema.parse(JSON.parse(JSON.stringify(record)))).filter(({ id }) => id === 'the-one');
+    expect(records).toMatchObject([
+      { event: 'decision', policy: 'budget-first', request: { budgetMs: 100 }, outcome: 'admitted', chosen: { tier: 'stlm-50m' }, tiers: TIERS.map(({ id }) => [{ tier: id, worker: 0 }, { tier: id, worker: 1 }]) },
+      { event: 'outcome', tier: 'stlm-50m', result: { stopCause: 'length' } },
+    ]);
+  });
+
+  test('runs what its policy says, and has no policy that nobody knows', async () => {
+    const tierUnder = async (policy: string) => {
+      const server = virtualServer({}, policy);
+      await warmAll(server);
+      return tierOf(await serveAlone(server, { budgetMs: 800 }));
+    };
+    expect(await tierUnder('budget-first')).toBe('stlm-100m');
+    expect(await tierUnder('cost-first')).toBe('stlm-10m');
+    expect(await tierUnder('fixed:stlm-50m')).toBe('stlm-50m');
+    expect(() => virtualServer({}, 'luck-first')).toThrow(RangeError);
+    const fixed = virtualServer({}, 'fixed:stlm-50m');
+    await warmAll(fixed);
+    expect(tierOf(await serveAlone(fixed, { budgetMs: 800, tier: 'stlm-100m' }))).toBe('stlm-100m');
   });
 });
 
