@@ -9,7 +9,7 @@ import { choose, verdict, bestPlacement, type Choice, type Placements } from './
 import { evaluate, type Evaluation, othersBusy, type Surroundings } from './evaluate.js';
 import { accrue, fullHeadroom, pay } from './headroom.js';
 import { policyNamed, qualityFirst } from './policy.js';
-import { learnBetween, learnCompute, learnLoad, learnOverhead, type LatencyModel, overhead, predictCompute, seedModel, tierModel } from './predict.js';
+import { learnBetween, learnCompute, learnLoad, learnOverhead, learnPromise, type LatencyModel, overhead, predictCompute, seedModel, tierModel } from './predict.js';
 import { decisionRecord, outcomeRecord } from './record.js';
 import { arrive, noTraffic } from './traffic.js';
 import { AUTO, type Decision, type Outcome, type Refusal, type Router, type RouterLog, type RouteRequest, type TierForecast } from './types.js';
@@ -262,6 +262,7 @@ export function createRouter({ engine, nowMs, log, record, policy = DEFAULT_POLI
     model = learnCompute(model, { placement, lengthClass: request.lengthClass, othersBusy, result });
     if (admission.alone && lastTickets.get(placement.worker) === ticket) model = learnBetween(model, result);
     if (request.generations === 1) {
+      model = learnPromise(model, placement.tier, now - request.arrivalMs > decision.predictedMs);
       const overheadMs = now - admission.admittedAtMs - queueMs - loadMs - prefillMs - decodeMs;
       model = learnOverhead(model, Math.min(MOST_OVERHEAD_MS, Math.max(0, overheadMs)));
     }
