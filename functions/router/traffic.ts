@@ -74,7 +74,8 @@ export function interruption(traffic: Traffic, workers: number, nowMs: number, n
     atMs += passedMs;
     doneMs += passedMs * (1 - share);
     comers += tighter.count * perMs * passedMs;
-    variance += tighter.squaredMs * perMs * passedMs;
+    // While one is served more come: each keeps the request waiting for all that follows from it.
+    variance += (tighter.squaredMs * perMs * passedMs) / (1 - share) ** 2;
   }
   // The median of a Poisson count is at least its mean less ln 2.
   const medianShare = comers > 0 ? Math.max(0, 1 - Math.LN2 / comers) : 0;

@@ -3,6 +3,7 @@
 import { availableParallelism } from 'node:os';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { benchDecode } from './decode.js';
+import { benchReplay } from './replay.js';
 import { SCENARIOS } from '../load/scenarios.js';
 import { benchRouter, benchTrace } from './router.js';
 
@@ -46,6 +47,12 @@ program
   .option('--seed <number>', 'of the requests and their arrivals', Number, 1)
   .option('--load <share>', 'of the saturating rate, instead of the scenario\'s own', Number)
   .action(benchTrace);
+
+program
+  .command('replay <log>')
+  .description('A decision log (STLM_DECISION_LOG) asked again under another policy: tiers, what is predicted in budget, and cost.')
+  .requiredOption('--policy <name>', 'as STLM_POLICY')
+  .action(benchReplay);
 
 await program.parseAsync().catch((error: unknown) => {
   console.error(error instanceof Error ? error.message : error);

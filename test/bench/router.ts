@@ -4,13 +4,12 @@
  * that its budget allows alone: at more, no oracle can give everybody the best, and well below it one nearly can. The server can answer
  * many more than that, on smaller tiers.
  */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ModelFileCache } from '../../functions/registry/fetch.js';
 import { FolderStore } from '../../functions/registry/folder-store.js';
 import { Registry } from '../../functions/registry/registry.js';
-import { type LogRecord, recordSchema } from '../../functions/schema/decision-log.js';
 import { type Client, connect } from '../load/client.js';
 import { type MemorySample, watchMemory } from '../load/memory.js';
 import { makeNoise } from '../load/noise.js';
@@ -20,6 +19,7 @@ import { mixedRequests, promptOf, readTrace, type Trace, writeTrace } from '../l
 import { type ServerProcess, startServer } from '../server-process.js';
 import { busyWarning, describeMachine } from './machine.js';
 import { capacityOracle, idleOracle, type OracleRequest } from './oracle.js';
+import { readDecisionLog } from './replay.js';
 import { type Replayed, type RouterFigures, routerFigures } from './router-figures.js';
 import { routerPlot } from './router-plot.js';
 import { ladderSummary, plotTitle, routerSummary } from './router-summary.js';
@@ -70,7 +70,10 @@ export async function benchRouter(options: RouterOptions): Promise<void> {
     STLM_DECISION_LOG: decisionLog,
     LOG_LEVEL: 'warn',
   };
-  let { server, client } = await open(environment);
+  let { server, client } = await open(environment).catch(async (error: unknown) => {
+    await rm(scratch, { recursive: true });
+    throw error;
+  });
   try {
     const times = await serviceTimes(client, options);
     const saturation = saturationPerSecond(times, options.seed);
@@ -86,7 +89,7 @@ export async function benchRouter(options: RouterOptions): Promise<void> {
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     }
     await shut(server, client);
-    const log = await readLog(decisionLog);
+    const log = await readDecisionLog(decisionLog);
     const tiers = times.map(({ tier }) => tier);
     const runs = done.map(({ load, trace, memory, replayed }): Run => {
       const figures = routerFigures({ replayed, tiers, durationMs: trace.durationMs, log });
@@ -112,6 +115,7 @@ async function open(environment: Record<string, string>): Promise<{ server: Serv
   return { server, client: connect(server.url) };
 }
 
+/** As often as it takes. */
 async function shut(server: ServerProcess, client: Client): Promise<void> {
   await client.close();
   await server.stop();
@@ -174,11 +178,6 @@ function asOracleRequests(requests: Trace['requests'], times: readonly ServiceTi
     const work = times.map(({ contextPatches }) => ({ promptPatches: promptPatchesOf(prompt, contextPatches), maxTokens: request.maxTokens }));
     return { atMs: request.atMs, budgetMs: request.budgetMs, work };
   });
-}
-
-async function readLog(path: string): Promise<LogRecord[]> {
-  const lines = (await readFile(path, 'utf8')).split('\n').filter((line) => line !== '');
-  return lines.map((line) => recordSchema.parse(JSON.parse(line)));
 }
 
 /** A trace as `bench router` would make it, for a machine that is saturated at a known rate. */

@@ -59,7 +59,7 @@ export function connect(url: string): Client {
       return { status: 0, requestId: undefined, admitted: false, latencyMs, completionBytes: 0, report: undefined, retryAfterMs: undefined };
     }
   }
-  return { send, close: () => pool.close() };
+  return { send, close: async () => void (pool.closed || (await pool.close())) };
 }
 
 /** A whole completion, or a chunk of one. */

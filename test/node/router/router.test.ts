@@ -224,6 +224,32 @@ describe('under a mixed Poisson load', () => {
     expect(median(late.map(relativeError))).toBeLessThan(0.2);
   });
 
+  test('a machine that is twice as slow for a minute keeps its budgets in it, and is itself again after it', async () => {
+    let slowFromMs = Infinity;
+    const server = await warmServer({ slowdownAt: (nowMs) => (nowMs >= slowFromMs && nowMs < slowFromMs + 60_000 ? 2 : 1) });
+    slowFromMs = server.engine.nowMs() + 20_000;
+    const served = await poisson(server, 6, 110_000, seededRandom(17));
+    const between = (fromMs: number, untilMs: number) => served.filter(({ request }) => request.arrivalMs >= slowFromMs + fromMs && request.arrivalMs < slowFromMs + untilMs);
+    const before = between(-15_000, 0);
+    const slow = between(3_000, 60_000);
+    const after = between(65_000, 90_000);
+    expect(share(admitted(between(-Infinity, Infinity)), inBudget)).toBeGreaterThanOrEqual(0.99);
+    expect(share(admitted(slow).filter(isPromisedWhole), whole)).toBeGreaterThan(0.95);
+    for (const span of [before, slow, after]) expect(median(admitted(span).map(relativeError))).toBeLessThan(0.15);
+    const onLargest = (span: readonly Served[]) => share(span, (one) => tierOf(one) === 'stlm-100m');
+    expect(onLargest(slow)).toBeLessThan(onLargest(before));
+    expect(onLargest(after)).toBeGreaterThan(0.8 * onLargest(before));
+  });
+
+  test('about one answer in twenty takes longer than its p95, at any load', async () => {
+    for (const perSecond of [5, 12, 20]) {
+      const served = admitted(await poisson(await warmServer(), perSecond, 60_000, seededRandom(19)));
+      const broken = share(served, ({ answer, actualMs }) => (actualMs ?? 0) > (answer as Decision).predictedMs);
+      expect(broken).toBeGreaterThan(0.01);
+      expect(broken).toBeLessThan(0.08);
+    }
+  });
+
   test('a retry after the time that a 429 names is mostly admitted', async () => {
     const server = await warmServer();
     const pending: Promise<Served>[] = [];
