@@ -5,6 +5,7 @@
  */
 import { z } from 'zod';
 import { BUDGET_DEFAULTS } from './router/budget.js';
+import { POLICIES, policyNamed } from './router/policy.js';
 import { tierId } from './schema/manifest.js';
 import { MAX_BUDGET_MS } from './schema/request.js';
 
@@ -48,6 +49,13 @@ const environmentSchema = z
     STLM_DEFAULT_BUDGET_MS: budgetMs.default(BUDGET_DEFAULTS.defaultMs),
     STLM_FLEX_BUDGET_MS: budgetMs.default(BUDGET_DEFAULTS.flexMs),
     STLM_PRIORITY_BUDGET_MS: budgetMs.default(BUDGET_DEFAULTS.priorityMs),
+    /** What chooses among the tiers that can run a request. */
+    STLM_POLICY: z
+      .string()
+      .refine((name) => policyNamed(name) !== undefined, `expected ${Object.keys(POLICIES).join(', ')} or fixed: and a tier`)
+      .default('budget-first'),
+    /** A file that gets a line for every decision and every outcome; none if absent. */
+    STLM_DECISION_LOG: z.string().min(1).optional(),
     LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   })
   .refine(({ HOST, STLM_KEYS, STLM_OPEN }) => STLM_OPEN || STLM_KEYS !== undefined || isLoopback(HOST), {
@@ -74,6 +82,8 @@ const environmentSchema = z
       flexMs: variables.STLM_FLEX_BUDGET_MS,
       priorityMs: variables.STLM_PRIORITY_BUDGET_MS,
     },
+    policy: variables.STLM_POLICY,
+    decisionLog: variables.STLM_DECISION_LOG,
     logLevel: variables.LOG_LEVEL,
   }));
 

@@ -1,51 +1,22 @@
-/** The server on Node: reads the configuration, wires the parts, listens, and drains when asked to stop. */
-import { randomUUID } from 'node:crypto';
+/** The server on Node: reads the configuration, listens, and drains when asked to stop. */
 import type { Server } from 'node:http';
-import { join } from 'node:path';
 import { serve } from '@hono/node-server';
-import { pino, stdSerializers } from 'pino';
-import { KeyRing } from '../access/keys.js';
-import { Limits } from '../access/limits.js';
-import { createApp } from '../app.js';
 import { readConfig } from '../config.js';
-import { Drain } from '../drain.js';
-import { WorkerPool } from '../engine/pool.js';
-import { poolPlan } from '../engine/pool-plan.js';
-import { thisMachine } from '../machine.js';
-import { PrometheusMetrics } from '../metrics/prometheus.js';
-import { Readiness } from '../readiness.js';
-import { ModelFileCache } from '../registry/fetch.js';
-import { openStore } from '../registry/open-store.js';
-import { Registry } from '../registry/registry.js';
-import { createRouter } from '../router/router.js';
 import { shutDown } from '../shutdown.js';
 import { requalify, warmUp } from '../warm-up.js';
-import { readKeys } from './key-file.js';
-import { servePages } from './pages.js';
-
-const nowMs = () => performance.timeOrigin + performance.now();
+import { deploy } from './deployment.js';
 
 async function start(): Promise<void> {
-  const { artifacts, cache, pool, keysFile, budgetDefaults, logLevel, port, host } = readConfig(process.env);
-  const logger = pino({ level: logLevel, serializers: { error: stdSerializers.err } });
-  const registry = await Registry.open(openStore(artifacts), new ModelFileCache(join(cache, 'files')));
-  const { preload, ...plan } = poolPlan(thisMachine(), registry.manifests, pool);
-  const workerUrl = new URL('../engine/worker.js', import.meta.url);
-  const engine = new WorkerPool({ registry, workerUrl, preparedFolder: join(cache, 'prepared'), ...plan });
-  // What the router weighs fills a page per request: for debugging. The answer's own line says what came of it.
-  const router = createRouter({ engine, nowMs, log: { info: logger.debug.bind(logger), warn: logger.warn.bind(logger) } });
-  const keys = await readKeys(keysFile);
-  const access = { keys: new KeyRing(keys.all), limits: new Limits(keys.all) };
-  const [drain, readiness] = [new Drain(), new Readiness(engine)];
-  const app = createApp({ engine, router, budgetDefaults, access, drain, readiness, logger, metrics: new PrometheusMetrics(engine), nowMs, newId: randomUUID });
-  servePages(app);
+  const config = readConfig(process.env);
+  const deployment = await deploy(config);
+  const { app, engine, drain, decisions, logger } = deployment;
 
-  const server = serve({ fetch: app.fetch, port, hostname: host }, ({ port: bound }) => {
-    const url = `http://${host}:${bound}`;
+  const server = serve({ fetch: app.fetch, port: config.port, hostname: config.host }, ({ port }) => {
+    const url = `http://${config.host}:${port}`;
     console.log(`stlm listening on ${url} with ${engine.manifests.map(({ id }) => id).join(', ')}. Try:`);
     console.log(`  curl ${url}/v1/completions -d '{"model":"stlm-auto@300ms","prompt":"Once upon a time","max_tokens":80}'`);
     console.log(`or write in a browser: ${url}`);
-    void warmUp({ app, apiKey: keys.ownKey, engine, preload, registry, router, readiness, logger });
+    void warmUp(deployment);
   }) as Server;
   server.on('error', refuse);
   process.once('SIGTERM', stop).once('SIGINT', stop);
@@ -55,6 +26,7 @@ async function start(): Promise<void> {
   async function stop(signal: string): Promise<void> {
     logger.info({ signal }, 'draining');
     await shutDown(drain, server, engine);
+    decisions?.close();
     process.exit(0);
   }
 }

@@ -27,6 +27,8 @@ export interface WorkerLedger {
   readonly inRunUntilMs: number;
   /** Time the worker has had bookings to work on, ever. */
   readonly busyMs: number;
+  /** Share of recent time that it was busy. */
+  readonly utilisation: number;
   readonly drained: Drained;
 }
 
@@ -41,6 +43,8 @@ interface Drained {
 /** Work counted as drained before any was measured: the rate starts at 1. */
 const PRIOR_DRAINED_MS = 100;
 const DRAINED_DECAY = 0.95;
+/** What counts as recent. */
+const UTILISATION_MS = 5_000;
 /** Bookings below this are rounding, not a broken promise. */
 const GRACE_MS = 0.5;
 
@@ -51,6 +55,7 @@ export function idleLedger(nowMs: number): WorkerLedger {
     loadingUntilMs: nowMs,
     inRunUntilMs: nowMs,
     busyMs: 0,
+    utilisation: 0,
     drained: { workMs: PRIOR_DRAINED_MS, busyMs: PRIOR_DRAINED_MS, upToBusyMs: 0 },
   };
 }
@@ -66,7 +71,9 @@ export function advance(ledger: WorkerLedger, nowMs: number): WorkerLedger {
     leftMs -= doneMs;
     return worked(booking, doneMs);
   });
-  return { ...ledger, bookings, asOfMs: nowMs, busyMs: ledger.busyMs + busyMs };
+  const passedMs = nowMs - ledger.asOfMs;
+  const utilisation = ledger.utilisation + (busyMs / passedMs - ledger.utilisation) * -Math.expm1(-passedMs / UTILISATION_MS);
+  return { ...ledger, bookings, asOfMs: nowMs, busyMs: ledger.busyMs + busyMs, utilisation };
 }
 
 function worked({ ticket, deadlineAtMs, remainingMs, promisedMs, runMs }: Booking, doneMs: number): Booking {

@@ -62,10 +62,10 @@ export type TierVerdict = 'fits' | 'truncates' | 'cold' | 'late' | 'crowds' | 'u
 
 /**
  * `fits`: the largest tier there is. `budget`: a larger tier would not fit the budget even alone and warm. `load`: a larger one
- * would fit an idle server. `warming`: a larger one would fit but is still cold. `pinned`: the request named it.
- * `truncates`: no tier can finish; the text ends at the deadline.
+ * would fit an idle server. `warming`: a larger one would fit but is still cold. `policy`: a larger one would fit, and the policy
+ * wants it no more than this one. `pinned`: the request named it. `truncates`: no tier can finish; the text ends at the deadline.
  */
-export type RouteReason = 'fits' | 'budget' | 'load' | 'warming' | 'pinned' | 'truncates';
+export type RouteReason = 'fits' | 'budget' | 'load' | 'warming' | 'policy' | 'pinned' | 'truncates';
 
 export interface Decision {
   readonly kind: 'admitted';
@@ -106,6 +106,8 @@ export interface RouterLog {
 }
 
 export interface Router {
+  /** The name of what chooses for requests whose tier is open. */
+  readonly policy: string;
   /** Admits the request and books its work, or refuses it. An admitted one must be observed `generations` times. */
   route(request: RouteRequest): Decision | Refusal;
   /** The same answer without booking anything, for `POST /v1/route`. */

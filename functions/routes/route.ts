@@ -24,17 +24,18 @@ export function registerRoute(app: App, { engine, router, budgetDefaults }: Pick
   app.openAPIRegistry.registerPath(route);
   app.post(route.path, async function explain(c) {
     const plan = planCompletion(await readBody(c.req.raw, completionRequestSchema), arrivalOf(c), engine.manifests, budgetDefaults);
-    return c.json(answer(plan, router.explain(plan.route)));
+    return c.json(answer(plan, router.policy, router.explain(plan.route)));
   });
 }
 
-function answer({ budget }: Plan, decision: Decision | Refusal): RouteAnswer {
+function answer({ budget }: Plan, policy: string, decision: Decision | Refusal): RouteAnswer {
   const admitted = decision.kind === 'admitted' ? decision : undefined;
   return {
     object: 'route',
     outcome: decision.kind,
     tier: admitted?.placement.tier ?? null,
     reason: admitted?.reason ?? null,
+    policy,
     budget_ms: budget.budgetMs,
     budget_source: budget.source,
     predicted_ms: admitted?.predictedMs ?? null,

@@ -94,6 +94,6 @@ describe('a reply', () => {
     const response = await fetch(`${server.url}/v1/chat/completions`, { method: 'POST', body, signal: leave.signal });
     await response.body!.getReader().read();
     leave.abort();
-    await expect.poll(() => server.log).toContainEqual(expect.objectContaining({ message: 'observed', outcome: expect.objectContaining({ result: expect.objectContaining({ stopCause: 'cancelled' }) }) }));
+    await expect.poll(() => server.records).toContainEqual(expect.objectContaining({ event: 'outcome', result: expect.objectContaining({ stopCause: 'cancelled' }) }));
   });
 });

@@ -11,6 +11,7 @@ const valid = { model: 'stlm-auto', prompt: 'Once' };
 
 async function refusing(refusal: Refusal, budgets: object = {}): Promise<Response> {
   const router: Router = {
+    policy: 'budget-first',
     route: () => refusal,
     explain: () => refusal,
     progress: () => undefined,

@@ -14,12 +14,15 @@ import { BUDGET_DEFAULTS } from '../../../functions/router/budget.js';
 import { createRouter } from '../../../functions/router/router.js';
 import type { Key } from '../../../functions/schema/keys.js';
 import type { Router } from '../../../functions/router/types.js';
+import type { LogRecord } from '../../../functions/schema/decision-log.js';
 
 export interface TestServer {
   readonly url: string;
   readonly drain: Drain;
   /** Every log line's fields with its message. */
   readonly log: object[];
+  /** The decision log. */
+  readonly records: LogRecord[];
   post(path: string, body: unknown, init?: RequestInit): Promise<Response>;
   close(): Promise<void>;
 }
@@ -30,7 +33,8 @@ export async function listen(engine: Engine, parts: { router?: Router; keys?: re
   const log: object[] = [];
   const write = (fields: object, message: string) => void log.push({ ...fields, message });
   const logger = { info: write, warn: write, error: write };
-  const router = parts.router ?? createRouter({ engine, nowMs, log: logger });
+  const records: LogRecord[] = [];
+  const router = parts.router ?? createRouter({ engine, nowMs, log: logger, record: (record) => void records.push(record) });
   const drain = new Drain();
   const readiness = new Readiness(engine);
   const { keys = [] } = parts;
@@ -43,6 +47,7 @@ export async function listen(engine: Engine, parts: { router?: Router; keys?: re
     url,
     drain,
     log,
+    records,
     post: (path, body, init = {}) =>
       fetch(url + path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body), ...init }),
     close: async () => {
