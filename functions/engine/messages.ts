@@ -4,7 +4,7 @@
  * @module
  */
 import type { GenerationOutcome, ModelShape } from './generate.js';
-import type { ModelFile } from './ort-node.js';
+import type { ModelFile } from './open-session.js';
 import type { PaceSeed } from './pace.js';
 import type { GenerateOptions } from './types.js';
 

@@ -8,6 +8,7 @@ import { pino, stdSerializers } from 'pino';
 import { createApp } from '../app.js';
 import { readConfig } from '../config.js';
 import { Drain } from '../drain.js';
+import { bestRuntime } from '../engine/open-session.js';
 import { WorkerPool } from '../engine/pool.js';
 import { Readiness } from '../readiness.js';
 import { ModelFileCache } from '../registry/fetch.js';
@@ -23,6 +24,8 @@ const nowMs = () => performance.timeOrigin + performance.now();
 async function start(): Promise<void> {
   const { artifacts, cache, workers = availableParallelism(), threads, budgetDefaults, logLevel, port, host } = readConfig(process.env);
   const logger = pino({ level: logLevel, serializers: { error: stdSerializers.err } });
+  const { fallback } = await bestRuntime();
+  if (fallback !== undefined) logger.warn({ error: fallback }, 'no direct binding to ONNX Runtime here: models run through onnxruntime-node');
   const store = artifacts.kind === 'http' ? new HttpStore(artifacts.base, artifacts.tiers) : new FolderStore(artifacts.path);
   const registry = await Registry.open(store, new ModelFileCache(join(cache, 'files')));
   const workerUrl = new URL('../engine/worker.js', import.meta.url);
