@@ -32,6 +32,6 @@ export type ToWorker =
 export type FromWorker =
   | { readonly kind: 'loaded'; readonly tier: string; readonly loadMs: number }
   | { readonly kind: 'loadFailed'; readonly tier: string; readonly reason: string }
-  | { readonly kind: 'bytes'; readonly id: number; readonly bytes: Uint8Array }
+  | { readonly kind: 'bytes'; readonly id: number; readonly patches: readonly Uint8Array[] }
   | { readonly kind: 'finished'; readonly id: number; readonly outcome: GenerationOutcome }
   | { readonly kind: 'failed'; readonly id: number; readonly reason: string };

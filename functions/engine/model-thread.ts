@@ -73,7 +73,7 @@ export class ModelThread {
     }
     const generation = new Generation({ ...loaded, nowMs: monotonicMs }, options);
     const job = new GenerationJob(generation, options.deadlineAtMs, {
-      bytes: (bytes) => this.#say({ kind: 'bytes', id, bytes }),
+      bytes: (bytes) => this.#say({ kind: 'bytes', id, patches: [bytes] }),
       ended: (end) => {
         this.#generations.delete(id);
         this.#queue.remove(job);

@@ -123,7 +123,7 @@ export class WorkerHost {
         break;
       }
       case 'bytes':
-        this.#calls.get(message.id)?.push(message.bytes);
+        for (const bytes of message.patches) this.#calls.get(message.id)?.push(bytes);
         break;
       case 'finished':
         this.#end(message.id, message.outcome);
