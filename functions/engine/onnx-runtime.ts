@@ -20,6 +20,8 @@ export interface GraphOptions {
   readonly format: 'onnx' | 'prepared';
   /** Where to save the optimised graph. */
   readonly saveTo?: string;
+  /** The beginning of the path where the runtime writes what each node took, once the session is released: to measure, not to serve. */
+  readonly profileTo?: string;
 }
 
 export interface OnnxRuntime {

@@ -63,6 +63,7 @@ const SIGNATURES = {
   CreateSession: ['void *', ['void *', PATH, 'void *', 'void *']],
   CreateSessionOptions: ['void *', ['void *']],
   CreateTensorWithDataAsOrtValue: ['void *', ['void *', 'void *', 'size_t', 'void *', 'size_t', 'int', 'void *']],
+  EnableProfiling: ['void *', ['void *', PATH]],
   GetAllocatorWithDefaultOptions: ['void *', ['void *']],
   GetDimensions: ['void *', ['void *', 'void *', 'size_t']],
   GetDimensionsCount: ['void *', ['void *', 'void *']],

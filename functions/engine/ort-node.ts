@@ -11,7 +11,7 @@ export const nodeRuntime: OnnxRuntime = {
   version: ort.env.versions.node as string,
 
   async open(path: string, options: GraphOptions): Promise<ModelSession> {
-    const { threads, format, saveTo } = options;
+    const { threads, format, saveTo, profileTo } = options;
     const session = await ort.InferenceSession.create(path, {
       intraOpNumThreads: threads,
       interOpNumThreads: 1,
@@ -20,6 +20,7 @@ export const nodeRuntime: OnnxRuntime = {
       // Errors are thrown: the runtime need not print them as well.
       logSeverityLevel: 4,
       ...(saveTo !== undefined && { optimizedModelFilePath: saveTo }),
+      ...(profileTo !== undefined && { enableProfiling: true, profileFilePrefix: profileTo }),
       extra: configEntries(options),
     });
     return new NodeSession(session);
