@@ -39,10 +39,10 @@ describe('the outbox of a worker', () => {
   test('keeps no patch for longer than a few milliseconds, though nothing follows it', () => {
     patch(1, 'a');
     patch(1, 'b');
-    vi.advanceTimersByTime(5);
+    vi.advanceTimersByTime(10);
     expect(told()).toEqual(['1:a', '1:b']);
     patch(1, 'c');
-    vi.advanceTimersByTime(5);
+    vi.advanceTimersByTime(10);
     expect(told()).toEqual(['1:a', '1:b', '1:c']);
   });
 
