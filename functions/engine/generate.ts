@@ -6,7 +6,7 @@
  */
 import { KvCache, type TrunkShape } from './kv-cache.js';
 import type { Pace } from './pace.js';
-import { isWordByte, SPECIAL, splitPrompt } from './patch.js';
+import { isWordByte, PATCH_CAP, SPECIAL, splitPrompt } from './patch.js';
 import { RunInputs } from './run-inputs.js';
 import { nucleusRow, PatchNoise, SeededRandom } from './sample.js';
 import type { Session } from './session.js';
@@ -47,6 +47,8 @@ export class Generation {
   readonly #inputs: RunInputs;
   /** The prompt's unfinished patch: the next decoded patch begins with it, and it is not part of the text. */
   #forced: Uint8Array;
+  /** Of the last patch; their noise is used up. */
+  #spentTurns: number = PATCH_CAP;
   #generatedBytes = 0;
   #releasedBytes = 0;
   #decodedPatches = 0;
@@ -94,7 +96,7 @@ export class Generation {
     if (this.#isTooLate(startMs, unread)) return this.#finish('deadline', []);
 
     this.#cache.reserve(past + patches);
-    if (decodes) this.#noise.prepare(this.#forced);
+    if (decodes) this.#noise.prepare(this.#forced, this.#spentTurns);
     const feeds = this.#inputs.feeds(this.#cache.feeds, this.#window.read(past, patches), past, patches, decodes);
     const { newkv, toks } = await session.run(feeds, decodes ? ['newkv', 'toks'] : ['newkv']);
     this.#cache.append(newkv?.data as Float32Array, patches);
@@ -123,6 +125,7 @@ export class Generation {
     const end = turns.indexOf(SPECIAL.pad);
     const ids = end === -1 ? turns : turns.subarray(0, end);
     this.#window.push(ids);
+    this.#spentTurns = ids.length;
     this.#decodedPatches += 1;
     const fresh = ids.subarray(this.#forced.length);
     this.#forced = new Uint8Array();

@@ -6,21 +6,22 @@
  */
 import { EarliestDeadlineFirst, type Job } from './earliest-deadline.js';
 import { Generation } from './generate.js';
-import type { FromWorker, SeededOptions, TierModel, ToWorker, WorkerSetup } from './messages.js';
+import type { FromWorker, SeededOptions, TierModel, ToWorker } from './messages.js';
 import { monotonicMs } from './monotonic.js';
+import type { SessionOptions } from './open-session.js';
 import { type LoadedTier, loadTier } from './tier.js';
 
 type Say = (message: FromWorker) => void;
 
 export class ModelThread {
-  readonly #setup: WorkerSetup;
+  readonly #setup: SessionOptions;
   readonly #say: Say;
   readonly #queue = new EarliestDeadlineFirst();
   readonly #tiers = new Map<string, LoadedTier>();
   readonly #loads = new Map<string, LoadJob>();
   readonly #generations = new Map<number, GenerationJob>();
 
-  constructor(setup: WorkerSetup, say: Say) {
+  constructor(setup: SessionOptions, say: Say) {
     this.#setup = setup;
     this.#say = say;
   }
@@ -84,7 +85,7 @@ export class ModelThread {
     }
     const generation = new Generation({ ...loaded, nowMs: monotonicMs }, options);
     const job = new GenerationJob(generation, options.deadlineAtMs, {
-      bytes: (bytes) => this.#say({ kind: 'bytes', id, bytes }),
+      bytes: (bytes) => this.#say({ kind: 'bytes', id, patches: [bytes] }),
       ended: (end) => {
         this.#generations.delete(id);
         this.#queue.remove(job);

@@ -4,21 +4,22 @@
  * @module
  */
 import { Generation, type ModelShape } from './generate.js';
-import type { TierModel, WorkerSetup } from './messages.js';
+import type { TierModel } from './messages.js';
 import { monotonicMs } from './monotonic.js';
-import { openSession, type OrtSession } from './ort-node.js';
+import type { ModelSession } from './onnx-runtime.js';
+import { openSession, type SessionOptions } from './open-session.js';
 import { Pace } from './pace.js';
 import { INPUT_NAMES } from './run-inputs.js';
 
 export interface LoadedTier {
-  readonly session: OrtSession;
+  readonly session: ModelSession;
   readonly shape: ModelShape;
   readonly pace: Pace;
 }
 
 /** @throws if the file is no model, or not one with the graph this engine feeds. */
-export async function loadTier({ tier, file, shape, pace: seed }: TierModel, setup: WorkerSetup): Promise<LoadedTier> {
-  const session = await openSession(file, setup);
+export async function loadTier({ tier, file, shape, pace: seed }: TierModel, options: SessionOptions): Promise<LoadedTier> {
+  const session = await openSession(file, options);
   const wanted = [...INPUT_NAMES, ...cacheNames(shape.trunk.layers)].toSorted().join();
   const found = session.inputNames.toSorted().join();
   if (wanted !== found) throw new Error(`${tier}: the graph's inputs are ${found}, not ${wanted}`);

@@ -11,6 +11,8 @@ import type { FromWorker, SeededOptions, TierModel, ToWorker, WorkerSetup } from
 /** A thread that lived less than this did not come up properly: the next one waits, so that a broken build does not spin. */
 const EARLY_DEATH_MS = 2_000;
 const RESTART_DELAY_MS = 1_000;
+/** A thread's own objects live for a patch. Left to itself V8 lets 16 MiB of them and more gather before it looks: at 50M, 215 MiB are resident instead of 170. */
+const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 2 };
 
 /** A tier in the worker's memory, or on its way there or out. */
 export interface HeldTier {
@@ -109,7 +111,7 @@ export class WorkerHost {
 
   #spawn(): void {
     const startMs = performance.now();
-    const worker = new Worker(this.#url, { workerData: this.#setup });
+    const worker = new Worker(this.#url, { workerData: this.#setup, resourceLimits: RESOURCE_LIMITS });
     this.#worker = worker;
     let failure: unknown;
     worker.on('message', (message: FromWorker) => this.#hear(message));
@@ -146,7 +148,7 @@ export class WorkerHost {
         this.#endUnload(message.tier);
         break;
       case 'bytes':
-        this.#calls.get(message.id)?.call.push(message.bytes);
+        for (const bytes of message.patches) this.#calls.get(message.id)?.call.push(bytes);
         break;
       case 'finished':
         this.#end(message.id, message.outcome);

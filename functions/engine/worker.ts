@@ -6,10 +6,14 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import type { ToWorker, WorkerSetup } from './messages.js';
 import { ModelThread } from './model-thread.js';
+import { bestRuntime } from './open-session.js';
+import { Outbox } from './outbox.js';
 
 if (parentPort === null) throw new Error('engine/worker.js runs as a worker thread only');
 const port = parentPort;
-const thread = new ModelThread(workerData as WorkerSetup, (message) => port.postMessage(message));
+const outbox = new Outbox((message) => port.postMessage(message));
+const { runtime } = await bestRuntime();
+const thread = new ModelThread({ ...(workerData as WorkerSetup), runtime }, (message) => outbox.send(message));
 port.on('message', (message: ToWorker) => {
   thread.obey(message);
   // Without the port nothing keeps the thread alive once its last run is over.

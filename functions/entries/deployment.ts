@@ -8,6 +8,7 @@ import { createApp } from '../app.js';
 import type { Config } from '../config.js';
 import { openDecisionLog } from '../decision-log.js';
 import { Drain } from '../drain.js';
+import { bestRuntime } from '../engine/open-session.js';
 import { WorkerPool } from '../engine/pool.js';
 import { poolPlan } from '../engine/pool-plan.js';
 import { thisMachine } from '../machine.js';
@@ -25,6 +26,8 @@ const nowMs = () => performance.timeOrigin + performance.now();
 /** @throws what keeps a server from starting; it is the operator's to mend. */
 export async function deploy({ artifacts, cache, pool, keysFile, budgetDefaults, policy, decisionLog, logLevel }: Config) {
   const logger = pino({ level: logLevel, serializers: { error: stdSerializers.err } });
+  const { fallback } = await bestRuntime();
+  if (fallback !== undefined) logger.warn({ error: fallback }, 'no direct binding to ONNX Runtime here: models run through onnxruntime-node');
   const registry = await Registry.open(openStore(artifacts), new ModelFileCache(join(cache, 'files')));
   const { preload, ...plan } = poolPlan(thisMachine(), registry.manifests, pool);
   const keys = await readKeys(keysFile);

@@ -18,6 +18,7 @@ program
   .option('--threads <counts>', 'thread counts to try, separated by commas', counts, availableParallelism() > 1 ? [1, 2] : [1])
   .option('--repeats <count>', 'interleaved rounds, of which the median is reported', count, 5)
   .option('--bytes <count>', 'bytes of text decoded in each round', count, 1_024)
+  .option('--profile', 'also say where the time of a patch goes', false)
   .option('--folder <folder>', 'where the random models are written and kept', '.bench')
   .option('--json <file>', 'also write the figures to this file')
   .action(({ bytes, ...options }) => benchDecode({ decodeBytes: bytes, ...options }));

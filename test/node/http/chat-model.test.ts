@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Generation } from '../../../functions/engine/generate.js';
-import { openSession } from '../../../functions/engine/ort-node.js';
+import { bestRuntime, openSession } from '../../../functions/engine/open-session.js';
 import { Pace } from '../../../functions/engine/pace.js';
 import type { PromptIds } from '../../../functions/engine/patch.js';
 import { WorkerPool } from '../../../functions/engine/pool.js';
@@ -38,7 +38,8 @@ const contentOf = ({ choices }: ChatCompletion) => choices[0]!.message.content;
 /** What the model says after these ids, without server, worker or template. */
 async function continuation(prompt: PromptIds): Promise<string> {
   const { file, shape } = await tinyModel();
-  const session = await openSession(file, { threads: 1 });
+  const { runtime } = await bestRuntime();
+  const session = await openSession(file, { runtime, threads: 1 });
   const pace = new Pace({ prefillPatchMs: 0, decodePatchMs: 0 });
   const generation = new Generation({ session, shape, pace, nowMs: () => 0 }, greedy('', { prompt, maxBytes: 40 }));
   const chunks: Uint8Array[] = [];
