@@ -78,7 +78,7 @@ export class WorkerPool implements Engine {
     const loadMs = monotonicMs() - startMs;
     if (cutShort !== undefined) return unstarted(cutShort, loadMs);
 
-    const seeded = { ...options, deadlineAtMs: deadlineMs, seed: options.seed ?? randomInt(2 ** 48 - 1) };
+    const seeded = { ...options, deadlineAtMs: deadlineMs, seed: options.seed ?? randomInt(2 ** 48 - 1), seedDrawn: options.seed === undefined };
     const { call, cancel } = this.#host(placement).generate(placement.tier, seeded);
     signal.addEventListener('abort', cancel, { once: true });
     if (signal.aborted) cancel();
@@ -184,13 +184,13 @@ function tierModel({ manifest, path, sha256 }: LocalModel): TierModel {
 
 /** What is neither load nor the generation's own runs is waiting: for the worker, for other generations' runs, for messages. */
 function resultOf(outcome: GenerationOutcome, times: { elapsedMs: number; loadMs: number; firstByteMs: number }): GenerateResult {
-  const { prefillMs, decodeMs, ...rest } = outcome;
+  const { prefillMs, decodeMs, decodeAloneMs, ...rest } = outcome;
   const queueMs = Math.max(0, times.elapsedMs - times.loadMs - prefillMs - decodeMs);
-  return { ...rest, timings: { queueMs, loadMs: times.loadMs, prefillMs, decodeMs, firstByteMs: times.firstByteMs } };
+  return { ...rest, timings: { queueMs, loadMs: times.loadMs, prefillMs, decodeMs, decodeAloneMs, firstByteMs: times.firstByteMs } };
 }
 
 /** Ended while its tier was still loading: nothing was read or written. */
 function unstarted(stopCause: 'cancelled' | 'deadline', loadMs: number): GenerateResult {
-  const timings = { queueMs: 0, loadMs, prefillMs: 0, decodeMs: 0, firstByteMs: loadMs };
+  const timings = { queueMs: 0, loadMs, prefillMs: 0, decodeMs: 0, decodeAloneMs: 0, firstByteMs: loadMs };
   return { stopCause, promptPatches: 0, completionBytes: 0, decodedPatches: 0, contextTruncated: false, timings };
 }

@@ -9,11 +9,13 @@ import { monotonicMs } from './monotonic.js';
 import { openSession, type OrtSession } from './ort-node.js';
 import { Pace } from './pace.js';
 import { INPUT_NAMES } from './run-inputs.js';
+import { Runner } from './runner.js';
 
 export interface LoadedTier {
   readonly session: OrtSession;
   readonly shape: ModelShape;
   readonly pace: Pace;
+  readonly runner: Runner;
 }
 
 /** @throws if the file is no model, or not one with the graph this engine feeds. */
@@ -22,13 +24,14 @@ export async function loadTier({ tier, file, shape, pace: seed }: TierModel, set
   const wanted = [...INPUT_NAMES, ...cacheNames(shape.trunk.layers)].toSorted().join();
   const found = session.inputNames.toSorted().join();
   if (wanted !== found) throw new Error(`${tier}: the graph's inputs are ${found}, not ${wanted}`);
-  const loaded = { session, shape, pace: new Pace(seed) };
+  const pace = new Pace(seed);
+  const loaded = { session, shape, pace, runner: new Runner({ session, trunk: shape.trunk, pace, nowMs: monotonicMs }) };
   await warmUp(loaded);
   return loaded;
 }
 
 /** The first runs of a session allocate its memory and take several times as long: no request should be the one to wait. */
-async function warmUp({ session, shape, pace }: LoadedTier): Promise<void> {
+async function warmUp({ session, shape, pace, runner }: LoadedTier): Promise<void> {
   const options = {
     prompt: new TextEncoder().encode('Once upon a time '),
     maxBytes: 16,
@@ -41,7 +44,7 @@ async function warmUp({ session, shape, pace }: LoadedTier): Promise<void> {
     deadlineAtMs: Infinity,
   };
   const generation = new Generation({ session, shape, pace, nowMs: monotonicMs }, options);
-  while (generation.outcome === undefined) await generation.step();
+  while (generation.outcome === undefined) await runner.run([generation]);
 }
 
 function cacheNames(layers: number): string[] {

@@ -36,6 +36,8 @@ export interface GenerateTimings {
   readonly prefillMs: number;
   /** Its own later runs, one for each further patch; a window that slides adds the re-reading of what was kept. */
   readonly decodeMs: number;
+  /** What those would have taken without other texts in them. */
+  readonly decodeAloneMs: number;
   /** From the call to the first byte; equals the whole time when no byte came. */
   readonly firstByteMs: number;
 }

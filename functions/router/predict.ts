@@ -145,7 +145,8 @@ export function learnCompute(model: LatencyModel, observation: Observation): Lat
   const { placement, lengthClass, othersBusy, result } = observation;
   const { tier, worker } = placement;
   const before = tierModel(model, tier);
-  const { prefillMs, decodeMs } = result.timings;
+  // Forecasts are for a text alone: what others in the same runs add is not its cost.
+  const { prefillMs, decodeAloneMs: decodeMs } = result.timings;
   const measuredMs = prefillMs + decodeMs;
   if (!(measuredMs > 0) || result.decodedPatches === 0) return model;
 

@@ -1,10 +1,11 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Generation, type GenerationOutcome } from '../../functions/engine/generate.js';
+import type { GenerationOutcome } from '../../functions/engine/generate.js';
 import { Pace } from '../../functions/engine/pace.js';
 import { SPECIAL } from '../../functions/engine/patch.js';
 import type { GenerateOptions } from '../../functions/engine/types.js';
 import { RecurrentSession } from './engine-recurrent-session.js';
+import { Solo } from './engine-solo.js';
 
 /** A character a byte, so that any bytes can be compared and cut as text. */
 const bytes = (text: string) => new Uint8Array(Buffer.from(text, 'latin1'));
@@ -19,13 +20,13 @@ interface Run {
 
 const greedy = { maxBytes: 80, temperature: 0, topP: 1, topK: 0, seed: 1, stop: [], logitBias: new Map(), deadlineAtMs: Infinity };
 
-function begin(options: Partial<GenerateOptions>, session = new RecurrentSession(), nowMs = () => 0, stepMs = 0): Generation {
+function begin(options: Partial<GenerateOptions>, session = new RecurrentSession(), nowMs = () => 0, stepMs = 0): Solo {
   const pace = new Pace({ prefillPatchMs: stepMs, decodePatchMs: stepMs });
   const all = { ...greedy, prompt: bytes('the '), ...options };
-  return new Generation({ session, shape: RecurrentSession.shape, pace, nowMs }, { ...all, seed: all.seed ?? 1 });
+  return new Solo({ session, shape: RecurrentSession.shape, pace, nowMs }, { ...all, seed: all.seed ?? 1 });
 }
 
-async function finish(generation: Generation, session: RecurrentSession): Promise<Run> {
+async function finish(generation: Solo, session: RecurrentSession): Promise<Run> {
   const chunks: Uint8Array[] = [];
   while (generation.outcome === undefined) chunks.push(await generation.step());
   return { text: text(chunks), chunks: chunks.map((chunk) => text([chunk])), outcome: generation.outcome, session };
@@ -52,7 +53,7 @@ describe('a generation', () => {
     const shape = { ...RecurrentSession.shape, contextPatches: 400 };
     const long = new RecurrentSession();
     const pace = new Pace({ prefillPatchMs: 0, decodePatchMs: 0 });
-    await finish(new Generation({ session: long, shape, pace, nowMs: () => 0 }, { ...greedy, prompt: bytes('ab '.repeat(150)), maxBytes: 1 }), long);
+    await finish(new Solo({ session: long, shape, pace, nowMs: () => 0 }, { ...greedy, prompt: bytes('ab '.repeat(150)), maxBytes: 1 }), long);
     expect(long.runs).toEqual([
       { patches: 64, past: 0, decodes: false },
       { patches: 64, past: 64, decodes: false },
@@ -66,7 +67,7 @@ describe('a generation', () => {
     const run = async (promptText: string, maxBytes: number) => {
       const session = new RecurrentSession();
       const pace = new Pace({ prefillPatchMs: 0, decodePatchMs: 0 });
-      return finish(new Generation({ session, shape, pace, nowMs: () => 0 }, { ...greedy, prompt: bytes(promptText), maxBytes }), session);
+      return finish(new Solo({ session, shape, pace, nowMs: () => 0 }, { ...greedy, prompt: bytes(promptText), maxBytes }), session);
     };
     const start = await run(prompt, 700);
     expect(start.session.runs.length).toBeGreaterThan(10);

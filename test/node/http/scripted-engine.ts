@@ -58,7 +58,7 @@ export class ScriptedEngine implements Engine {
 }
 
 function resultOf(stopCause: StopCause, completionBytes: number, promptPatches: number): GenerateResult {
-  const timings = { queueMs: 1, loadMs: 0, prefillMs: 2, decodeMs: 3, firstByteMs: 3 };
+  const timings = { queueMs: 1, loadMs: 0, prefillMs: 2, decodeMs: 3, decodeAloneMs: 3, firstByteMs: 3 };
   return { stopCause, promptPatches, completionBytes, decodedPatches: 1, contextTruncated: false, timings };
 }
 

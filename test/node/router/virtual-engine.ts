@@ -224,6 +224,7 @@ export class VirtualEngine implements Engine {
         loadMs: job.loadMs,
         prefillMs: job.prefillMs,
         decodeMs: job.decodeMs,
+        decodeAloneMs: job.decodeMs,
         firstByteMs: job.firstByteMs ?? wholeMs,
       },
     });

@@ -8,7 +8,7 @@ const RESULT: GenerateResult = {
   completionBytes: 64,
   decodedPatches: 12,
   contextTruncated: false,
-  timings: { queueMs: 0, loadMs: 0, prefillMs: 1, decodeMs: 11, firstByteMs: 1 },
+  timings: { queueMs: 0, loadMs: 0, prefillMs: 1, decodeMs: 11, decodeAloneMs: 11, firstByteMs: 1 },
 };
 
 /** Loads end when told to. */
