@@ -7,7 +7,8 @@
  */
 import { KvCache, type TrunkShape } from './kv-cache.js';
 import type { Pace } from './pace.js';
-import { isWordByte, SPECIAL, splitPrompt } from './patch.js';
+import { isWordByte, PATCH_CAP, SPECIAL, splitPrompt } from './patch.js';
+import type { Prefix, PrefixCache } from './prefix-cache.js';
 import type { Reading } from './run-inputs.js';
 import { nucleusRow, PatchNoise, SeededRandom } from './sample.js';
 import type { Session } from './session.js';
@@ -26,6 +27,7 @@ export interface GenerationParts {
   readonly session: Session;
   readonly shape: ModelShape;
   readonly pace: Pace;
+  readonly prefixes: PrefixCache;
   /** On the same clock as the options' deadline. */
   readonly nowMs: () => number;
 }
@@ -65,6 +67,10 @@ export class Generation {
   readonly #scanner: StopScanner;
   readonly cache: KvCache;
   #reading: Reading | undefined;
+  /** As much of the prompt as has been read, in the prefix cache; undefined once that no longer holds it. */
+  #prefix: Prefix | undefined;
+  #cachedPatches = 0;
+  #cachedBytes = 0;
   /** The prompt's unfinished patch: the next decoded patch begins with it, and it is not part of the text. */
   #forced: Uint8Array;
   /** Certain to be text, and not yet taken. */
@@ -88,7 +94,9 @@ export class Generation {
     this.#noise = new PatchNoise(options, new SeededRandom(options.seed));
     this.#nucleus = nucleusRow(options);
     this.#scanner = new StopScanner(options.stop);
+    this.#prefix = parts.prefixes.root(options.cacheSalt);
     if (options.maxBytes <= 0) this.#finish('length');
+    else this.#reuse();
   }
 
   /** Set once the text has ended. */
@@ -136,6 +144,7 @@ export class Generation {
       this.#window.slide();
       this.cache.clear();
     }
+    this.#reuse();
     const past = this.cache.patches;
     const patches = Math.min(this.unreadPatches, this.#parts.shape.chunkPatches);
     const decodes = patches === this.unreadPatches;
@@ -148,6 +157,7 @@ export class Generation {
   /** Takes what the run gave. */
   end({ newkv, turns, ranMs, aloneMs }: RunResult): void {
     this.cache.append(newkv);
+    this.#share(newkv);
     if (this.#decodedPatches === 0) {
       this.#prefillMs += ranMs;
     } else {
@@ -160,6 +170,28 @@ export class Generation {
   /** The bytes that have become certain to be text since they were last asked for: often a word, sometimes none. */
   takeBytes(): Uint8Array {
     return Uint8Array.from(this.#released.splice(0));
+  }
+
+  /** Takes over what another prompt with the same beginning has read. The end is always read: its run decodes the first patch. */
+  #reuse(): void {
+    const { prefixes, shape } = this.#parts;
+    while (this.#decodedPatches === 0 && this.#prefix !== undefined && this.unreadPatches > shape.chunkPatches) {
+      const rows = this.#window.read(this.cache.patches, shape.chunkPatches);
+      const found = prefixes.find(this.#prefix, rows);
+      if (found === undefined) break;
+      this.#prefix = found;
+      this.cache.append(found.newkv);
+      this.#cachedPatches += shape.chunkPatches;
+      this.#cachedBytes += countText(rows.subarray(PATCH_CAP));
+    }
+  }
+
+  /** Keeps a whole chunk of the prompt for others. Written text is not kept: runs of one patch may round it differently from prefill. */
+  #share(newkv: Float32Array): void {
+    const { prefixes, shape } = this.#parts;
+    const { rows, patches } = this.reading;
+    if (this.#decodedPatches > 0 || this.#prefix === undefined) return;
+    this.#prefix = patches === shape.chunkPatches ? prefixes.add(this.#prefix, rows, newkv) : undefined;
   }
 
   /** Whether reading `unread` patches and decoding the next would outlast the deadline. */
@@ -210,6 +242,8 @@ export class Generation {
     this.#outcome ??= {
       stopCause,
       promptPatches: this.#promptPatches,
+      cachedPatches: this.#cachedPatches,
+      cachedBytes: this.#cachedBytes,
       completionBytes: this.#releasedBytes,
       decodedPatches: this.#decodedPatches,
       contextTruncated: this.#window.truncated,
@@ -218,6 +252,11 @@ export class Generation {
       decodeAloneMs: this.#decodeAloneMs,
     };
   }
+}
+
+/** Ids that stand for the client's bytes and marks: all but the padding and the begin of the document. */
+function countText(ids: Int32Array): number {
+  return ids.reduce((count, id) => (id === SPECIAL.pad || id === SPECIAL.bod ? count : count + 1), 0);
 }
 
 /** How many of `bytes` are left when a word that does not end is cut off; all, if they are one long word. */

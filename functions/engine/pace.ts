@@ -94,7 +94,8 @@ export class Pace {
   observe({ texts, patches, decodes, ms }: PacedRun): number {
     if (texts > 1) {
       this.#furtherText.observe(Math.max(0, ms - this.likelyMs(1)) / (texts - 1));
-      return (ms * this.likelyMs(1)) / this.likelySharedMs(texts);
+      const sharedMs = this.likelySharedMs(texts);
+      return sharedMs > 0 ? (ms * this.likelyMs(1)) / sharedMs : ms;
     }
     if (decodes && patches === 1) this.#decodePatch.observe(ms);
     if (patches >= MEASURABLE_PATCHES) {

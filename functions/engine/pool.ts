@@ -192,5 +192,5 @@ function resultOf(outcome: GenerationOutcome, times: { elapsedMs: number; loadMs
 /** Ended while its tier was still loading: nothing was read or written. */
 function unstarted(stopCause: 'cancelled' | 'deadline', loadMs: number): GenerateResult {
   const timings = { queueMs: 0, loadMs, prefillMs: 0, decodeMs: 0, decodeAloneMs: 0, firstByteMs: loadMs };
-  return { stopCause, promptPatches: 0, completionBytes: 0, decodedPatches: 0, contextTruncated: false, timings };
+  return { stopCause, promptPatches: 0, cachedPatches: 0, cachedBytes: 0, completionBytes: 0, decodedPatches: 0, contextTruncated: false, timings };
 }

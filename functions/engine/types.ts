@@ -21,6 +21,8 @@ export interface GenerateOptions {
   readonly stop: readonly Uint8Array[];
   /** Byte value to the bias added to its logit. */
   readonly logitBias: ReadonlyMap<number, number>;
+  /** Prompts share what has been read of a common beginning with those of the same salt only: no client learns what another asked. */
+  readonly cacheSalt: string;
   /** Epoch milliseconds, as `performance.timeOrigin + performance.now()`; Infinity = none. */
   readonly deadlineAtMs: number;
 }
@@ -46,6 +48,9 @@ export interface GenerateResult {
   readonly stopCause: StopCause;
   /** Complete patches of [begin of document, ...prompt] that are left to read once it fits the context. 0 if the tier never became warm. */
   readonly promptPatches: number;
+  /** Of those, how many had been read for an earlier prompt and were not read again; and how many of the prompt's ids these hold. */
+  readonly cachedPatches: number;
+  readonly cachedBytes: number;
   /** Bytes yielded. */
   readonly completionBytes: number;
   readonly decodedPatches: number;

@@ -150,7 +150,7 @@ export function learnCompute(model: LatencyModel, observation: Observation): Lat
   const measuredMs = prefillMs + decodeMs;
   if (!(measuredMs > 0) || result.decodedPatches === 0) return model;
 
-  const prefillDone = prefillCounts(result.promptPatches);
+  const prefillDone = prefillCounts(result.promptPatches - result.cachedPatches);
   const decodeDone = decodeCounts(before, result.promptPatches, result.decodedPatches);
   const learntMs = costMs(before.prefill, prefillDone) + costMs(before.decode, decodeDone);
   if (!before.measured) return firstMeasurement(model, observation, measuredMs / learntMs);

@@ -10,6 +10,7 @@ import { follow } from '../router/follow.js';
 import type { TextRequest } from '../schema/request.js';
 import { type Admitted, type AnswerShape, chunk, finishReason, promiseHeaders, timingHeaders, usageChunk, whole } from './answer.js';
 import { refused } from './api-error.js';
+import { cacheSalt } from './cache-salt.js';
 import { type ChoiceEvent, runChoices } from './choices.js';
 import { type AppDeps, type AppEnv, logAnswer } from './context.js';
 import { asApiError } from './error-response.js';
@@ -31,6 +32,7 @@ type Form = Pick<TextRequest, 'stream' | 'stream_options'>;
 
 /** @throws {ApiError} what the router refuses. */
 export async function respond(c: Context<AppEnv>, deps: AppDeps, plan: Plan, shape: AnswerShape, form: Form): Promise<Response> {
+  const salt = await cacheSalt(c.req.header('authorization'));
   const decision = deps.router.route(plan.route);
   if (decision.kind !== 'admitted') throw refused(decision);
   const admitted = {
@@ -40,18 +42,18 @@ export async function respond(c: Context<AppEnv>, deps: AppDeps, plan: Plan, sha
     prompts: plan.promptsFor(decision.placement.tier),
     decision,
   };
-  const run = start(c, deps, admitted, shape);
+  const run = start(c, deps, admitted, shape, salt);
   return form.stream ? inPieces(c, deps, run, form.stream_options?.include_usage === true) : atOnce(c, deps, run);
 }
 
-function start(c: Context<AppEnv>, deps: AppDeps, admitted: Admitted, shape: AnswerShape): Run {
+function start(c: Context<AppEnv>, deps: AppDeps, admitted: Admitted, shape: AnswerShape, cacheSalt: string): Run {
   const { plan, prompts, decision } = admitted;
   const { deadlineAtMs, placement } = decision;
   c.set('decision', decision);
   for (const [name, value] of Object.entries(promiseHeaders(admitted))) c.header(name, value);
   const flight = deps.drain.takeOff(c.req.raw.signal);
   const generations = prompts.map(({ ids: prompt }) =>
-    follow(deps.router, decision, deps.engine.generate(placement, { ...plan.sampling, prompt, deadlineAtMs }, flight.signal)),
+    follow(deps.router, decision, deps.engine.generate(placement, { ...plan.sampling, prompt, cacheSalt, deadlineAtMs }, flight.signal)),
   );
   return {
     shape,

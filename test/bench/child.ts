@@ -2,18 +2,26 @@
 import { execFile } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import type { Entrant } from './entrants.js';
-import type { Measurement } from './systems/protocol.js';
+import type { System } from './entrants.js';
 
 const run = promisify(execFile);
 const LONGEST_RUN_MS = 60_000;
 
+/** What is to run, and how it is called in the report. */
+export interface Contender {
+  readonly system: System;
+  readonly settings: string;
+  /** The program of `systems/` that runs it. */
+  readonly program: string;
+  readonly task: object;
+}
+
 /** @throws with the entrant's own last words when it fails. */
-export async function measure({ system, settings, program, task }: Entrant): Promise<Measurement> {
+export async function measure<M>({ system, settings, program, task }: Contender): Promise<M> {
   const path = fileURLToPath(new URL(`systems/${program}.js`, import.meta.url));
   try {
     const { stdout } = await run(process.execPath, [path, JSON.stringify(task)], { timeout: LONGEST_RUN_MS });
-    return JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Measurement;
+    return JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as M;
   } catch (error) {
     const { stderr, killed } = error as { stderr?: string; killed?: boolean };
     const words = killed ? `not done within ${LONGEST_RUN_MS / 1_000} s` : String(stderr ?? error).trim().slice(-500);

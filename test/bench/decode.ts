@@ -71,7 +71,7 @@ async function fastest(entrants: readonly Entrant[], systems: readonly System[])
   const tried: { entrant: Entrant; bytesPerSecond: number }[] = [];
   for (const entrant of entrants) {
     try {
-      const { bytesPerSecond } = await measure({ ...entrant, task: { ...entrant.task, decodeBytes: QUALIFYING_BYTES } });
+      const { bytesPerSecond } = await measure<Measurement>({ ...entrant, task: { ...entrant.task, decodeBytes: QUALIFYING_BYTES } });
       console.error(`  trying ${entrant.system} (${entrant.settings}): ${Math.round(bytesPerSecond)} bytes/s`);
       tried.push({ entrant, bytesPerSecond });
     } catch (error) {
@@ -90,7 +90,7 @@ async function race(entrants: readonly Entrant[], repeats: number): Promise<Stan
   const runs = entrants.map((entrant) => ({ entrant, measurements: [] as Measurement[] }));
   for (let repeat = 0; repeat < repeats; repeat += 1) {
     for (const { entrant, measurements } of runs) {
-      measurements.push(await measure(entrant));
+      measurements.push(await measure<Measurement>(entrant));
       console.error(`  ${repeat + 1}/${repeats} ${entrant.system}: ${Math.round(measurements.at(-1)!.bytesPerSecond)} bytes/s`);
     }
   }

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
-/** `npm run bench -- decode` and `npm run bench -- router`. */
+/** `npm run bench -- decode`, `npm run bench -- batch`, `npm run bench -- prefix` and `npm run bench -- router`. */
 import { availableParallelism } from 'node:os';
 import { Command, InvalidArgumentError } from 'commander';
+import { benchBatch } from './batch.js';
 import { benchDecode } from './decode.js';
 import { benchRouter } from './router.js';
 
@@ -18,6 +19,18 @@ program
   .option('--folder <folder>', 'where the random models are written and kept', '.bench')
   .option('--json <file>', 'also write the figures to this file')
   .action(({ bytes, ...options }) => benchDecode({ decodeBytes: bytes, ...options }));
+
+program
+  .command('batch')
+  .description('Streams of text at the same time, through the pool of the server, beside llama.cpp decoding as many sequences together.')
+  .option('--artifacts <folder>', 'where the tiers are', 'model-core/artifacts')
+  .option('--tiers <ids>', 'which, separated by commas', list, ['stlm-50m', 'stlm-100m'])
+  .option('--streams <counts>', 'how many at a time, separated by commas', counts, [1, 2, 4, 8, 16])
+  .option('--seconds <count>', 'for which each number of streams is counted', count, 3)
+  .option('--repeats <count>', 'interleaved rounds, of which the median is reported', count, 3)
+  .option('--folder <folder>', 'where the random models are written and kept', '.bench')
+  .option('--json <file>', 'also write the figures to this file')
+  .action(benchBatch);
 
 program
   .command('router')

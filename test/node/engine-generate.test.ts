@@ -18,7 +18,7 @@ interface Run {
   readonly session: RecurrentSession;
 }
 
-const greedy = { maxBytes: 80, temperature: 0, topP: 1, topK: 0, seed: 1, stop: [], logitBias: new Map(), deadlineAtMs: Infinity };
+const greedy = { maxBytes: 80, temperature: 0, topP: 1, topK: 0, seed: 1, stop: [], logitBias: new Map(), cacheSalt: '', deadlineAtMs: Infinity };
 
 function begin(options: Partial<GenerateOptions>, session = new RecurrentSession(), nowMs = () => 0, stepMs = 0): Solo {
   const pace = new Pace({ prefillPatchMs: stepMs, decodePatchMs: stepMs });
@@ -49,15 +49,15 @@ describe('a generation', () => {
 
   test('reads a long prompt in chunks of at most 64 patches, and only the last decodes', async () => {
     const { session } = await generate({ prompt: bytes('ab '.repeat(60)), maxBytes: 1 });
-    expect(session.runs).toEqual([{ patches: 61, past: 0, decodes: true }]);
+    expect(session.runs).toEqual([{ patches: 61, past: 0, decodes: true, texts: 1 }]);
     const shape = { ...RecurrentSession.shape, contextPatches: 400 };
     const long = new RecurrentSession();
     const pace = new Pace({ prefillPatchMs: 0, decodePatchMs: 0 });
     await finish(new Solo({ session: long, shape, pace, nowMs: () => 0 }, { ...greedy, prompt: bytes('ab '.repeat(150)), maxBytes: 1 }), long);
     expect(long.runs).toEqual([
-      { patches: 64, past: 0, decodes: false },
-      { patches: 64, past: 64, decodes: false },
-      { patches: 23, past: 128, decodes: true },
+      { patches: 64, past: 0, decodes: false, texts: 1 },
+      { patches: 64, past: 64, decodes: false, texts: 1 },
+      { patches: 23, past: 128, decodes: true, texts: 1 },
     ]);
   });
 
@@ -143,7 +143,7 @@ describe('a generation', () => {
     expect(outcome).toMatchObject({ contextTruncated: true, stopCause: 'length' });
     for (const { past, patches } of session.runs) expect(past + patches).toBeLessThanOrEqual(64);
     const slid = session.runs.find(({ past }, index) => index > 0 && past === 0);
-    expect(slid).toEqual({ patches: 32, past: 0, decodes: true });
+    expect(slid).toEqual({ patches: 32, past: 0, decodes: true, texts: 1 });
   });
 
   test('after forgetting goes on as a fresh reading of the whole text does', async () => {
@@ -161,7 +161,7 @@ describe('a generation', () => {
     const other = await generate({ prompt: bytes('yy qq ' + prompt), maxBytes: 30 });
     expect(long.outcome.contextTruncated).toBe(true);
     expect(long.text).toBe(other.text);
-    expect(long.session.runs[0]).toEqual({ patches: 32, past: 0, decodes: true });
+    expect(long.session.runs[0]).toEqual({ patches: 32, past: 0, decodes: true, texts: 1 });
   });
 
   test.each([[63], [64], [65], [200]])('of a prompt of %d patches says how many of them it read', async (patches) => {

@@ -40,6 +40,17 @@ describe('the pace of a tier', () => {
     expect(pace.likelyMs(101)).toBe(2 + 200);
   });
 
+  test('knows what further texts add to a run, and what a run would have been without them', () => {
+    const pace = seeded();
+    let aloneMs = 0;
+    for (let run = 0; run < 16; run += 1) aloneMs = pace.observe({ texts: 5, patches: 1, decodes: true, ms: 6 });
+    expect([1, 2, 9].map((texts) => pace.likelySharedMs(texts))).toEqual([2, 3, 10]);
+    expect(aloneMs).toBe(2);
+    expect(pace.likelyMs(1)).toBe(2);
+    // Of a run that took twice as long, so would the one alone have.
+    expect(pace.observe({ texts: 5, patches: 1, decodes: true, ms: 12 })).toBe(4);
+  });
+
   test('yields when it is doubted, so that a wrong estimate cannot stop all runs for good', () => {
     const pace = seeded();
     observeDecodes(pace, ...Array<number>(16).fill(1000));

@@ -1,14 +1,17 @@
 import { Generation, type GenerationOutcome, type GenerationParts } from '../../functions/engine/generate.js';
+import { PrefixCache } from '../../functions/engine/prefix-cache.js';
 import { Runner } from '../../functions/engine/runner.js';
 import type { GenerateOptions } from '../../functions/engine/types.js';
 
-/** A text that has all runs to itself. */
+type SoloParts = Omit<GenerationParts, 'prefixes'> & Partial<GenerationParts>;
+
+/** A text that has all runs to itself, and unless it is given one a prefix cache that nobody else has filled. */
 export class Solo {
   readonly generation: Generation;
   readonly #runner: Runner;
 
-  constructor(parts: GenerationParts, options: GenerateOptions & { readonly seed: number }) {
-    this.generation = new Generation(parts, options);
+  constructor(parts: SoloParts, options: GenerateOptions & { readonly seed: number }) {
+    this.generation = new Generation({ prefixes: new PrefixCache(0), ...parts }, options);
     this.#runner = new Runner({ ...parts, trunk: parts.shape.trunk });
   }
 

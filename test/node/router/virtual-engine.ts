@@ -216,6 +216,8 @@ export class VirtualEngine implements Engine {
     job.emit({
       stopCause,
       promptPatches: job.promptPatches,
+      cachedPatches: 0,
+      cachedBytes: 0,
       completionBytes: job.bytes,
       decodedPatches: job.patches,
       contextTruncated: false,

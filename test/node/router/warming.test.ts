@@ -5,6 +5,8 @@ import { Warming } from '../../../functions/router/warming.js';
 const RESULT: GenerateResult = {
   stopCause: 'length',
   promptPatches: 8,
+  cachedPatches: 0,
+  cachedBytes: 0,
   completionBytes: 64,
   decodedPatches: 12,
   contextTruncated: false,
