@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import { Command, InvalidArgumentError } from 'commander';
 import { benchBatch } from './batch.js';
 import { benchDecode } from './decode.js';
+import { benchPrefix } from './prefix.js';
 import { benchRouter } from './router.js';
 
 const program = new Command('bench').description('Measures STLM: decoding beside its peers, and the router under load.').showHelpAfterError();
@@ -31,6 +32,15 @@ program
   .option('--folder <folder>', 'where the random models are written and kept', '.bench')
   .option('--json <file>', 'also write the figures to this file')
   .action(benchBatch);
+
+program
+  .command('prefix')
+  .description('The time to the first byte after a prompt that was never read, and after the same again.')
+  .option('--artifacts <folder>', 'where the tiers are', 'model-core/artifacts')
+  .option('--bytes <count>', 'of the prompt', count, 2_048)
+  .option('--repeats <count>', 'prompts, of which the median is reported', count, 7)
+  .option('--folder <folder>', 'where prepared models are kept', '.bench')
+  .action(benchPrefix);
 
 program
   .command('router')
