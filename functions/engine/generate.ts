@@ -47,6 +47,8 @@ export interface RunResult {
   readonly newkv: Float32Array;
   /** The patch decoded, int32 [turns], padded after its end; undefined if the run only read. */
   readonly turns: Int32Array | undefined;
+  /** That shared the run. */
+  readonly texts: number;
   readonly ranMs: number;
   /** What the run would have taken for this text alone. */
   readonly aloneMs: number;
@@ -68,7 +70,7 @@ export class Generation {
   readonly cache: KvCache;
   #reading: Reading | undefined;
   /** As much of the prompt as has been read, in the prefix cache; undefined once that no longer holds it. */
-  #prefix: Prefix | undefined;
+  #prefix: Prefix<Float32Array> | undefined;
   #cachedPatches = 0;
   #cachedBytes = 0;
   /** The prompt's unfinished patch: the next decoded patch begins with it, and it is not part of the text. */
@@ -79,6 +81,8 @@ export class Generation {
   #releasedBytes = 0;
   #decodedPatches = 0;
   #prefillMs = 0;
+  #decodeRuns = 0;
+  #decodeTexts = 0;
   #decodeMs = 0;
   #decodeAloneMs = 0;
   #outcome: GenerationOutcome | undefined;
@@ -155,12 +159,14 @@ export class Generation {
   }
 
   /** Takes what the run gave. */
-  end({ newkv, turns, ranMs, aloneMs }: RunResult): void {
+  end({ newkv, turns, texts, ranMs, aloneMs }: RunResult): void {
     this.cache.append(newkv);
     this.#share(newkv);
     if (this.#decodedPatches === 0) {
       this.#prefillMs += ranMs;
     } else {
+      this.#decodeRuns += 1;
+      this.#decodeTexts += texts;
       this.#decodeMs += ranMs;
       this.#decodeAloneMs += aloneMs;
     }
@@ -180,18 +186,18 @@ export class Generation {
       const found = prefixes.find(this.#prefix, rows);
       if (found === undefined) break;
       this.#prefix = found;
-      this.cache.append(found.newkv);
+      this.cache.append(found.value as Float32Array);
       this.#cachedPatches += shape.chunkPatches;
       this.#cachedBytes += countText(rows.subarray(PATCH_CAP));
     }
   }
 
-  /** Keeps a whole chunk of the prompt for others. Written text is not kept: runs of one patch may round it differently from prefill. */
+  /** Keeps a copy of a whole chunk of the prompt for others. Written text is not kept: runs of one patch may round it differently from prefill. */
   #share(newkv: Float32Array): void {
     const { prefixes, shape } = this.#parts;
     const { rows, patches } = this.reading;
     if (this.#decodedPatches > 0 || this.#prefix === undefined) return;
-    this.#prefix = patches === shape.chunkPatches ? prefixes.add(this.#prefix, rows, newkv) : undefined;
+    this.#prefix = patches === shape.chunkPatches ? prefixes.add(this.#prefix, rows, newkv.slice()) : undefined;
   }
 
   /** Whether reading `unread` patches and decoding the next would outlast the deadline. */
@@ -247,6 +253,7 @@ export class Generation {
       completionBytes: this.#releasedBytes,
       decodedPatches: this.#decodedPatches,
       contextTruncated: this.#window.truncated,
+      meanBatch: this.#decodeRuns > 0 ? this.#decodeTexts / this.#decodeRuns : 1,
       prefillMs: this.#prefillMs,
       decodeMs: this.#decodeMs,
       decodeAloneMs: this.#decodeAloneMs,

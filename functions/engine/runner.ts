@@ -52,7 +52,7 @@ export class Runner {
     const width = rows.length / seated.length;
     for (const [index, text] of seated.entries()) {
       const turns = decodes ? column(toks?.data as Int32Array, index, seated.length) : undefined;
-      text.end({ newkv: rows.subarray(index * width, (index + 1) * width), turns, ranMs, aloneMs });
+      text.end({ newkv: rows.subarray(index * width, (index + 1) * width), turns, texts: seated.length, ranMs, aloneMs });
     }
   }
 

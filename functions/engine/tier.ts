@@ -8,7 +8,7 @@ import type { TierModel, WorkerSetup } from './messages.js';
 import { monotonicMs } from './monotonic.js';
 import { openSession, type OrtSession } from './ort-node.js';
 import { Pace } from './pace.js';
-import { PrefixCache } from './prefix-cache.js';
+import { PREFIX_CACHE_BYTES, type PrefixCache, prefixCache } from './prefix-cache.js';
 import { INPUT_NAMES } from './run-inputs.js';
 import { Runner } from './runner.js';
 
@@ -20,8 +20,6 @@ export interface LoadedTier {
   readonly runner: Runner;
 }
 
-/** Of each tier on each worker: 16,000 patches of 10M, 8,000 of 50M's or 2,700 of 100M's. */
-const PREFIX_CACHE_BYTES = 32 * 2 ** 20;
 
 
 /** @throws if the file is no model, or not one with the graph this engine feeds. */
@@ -31,7 +29,7 @@ export async function loadTier({ tier, file, shape, pace: seed }: TierModel, set
   const found = session.inputNames.toSorted().join();
   if (wanted !== found) throw new Error(`${tier}: the graph's inputs are ${found}, not ${wanted}`);
   const pace = new Pace(seed);
-  const prefixes = new PrefixCache(PREFIX_CACHE_BYTES);
+  const prefixes = prefixCache(PREFIX_CACHE_BYTES);
   const loaded = { session, shape, pace, prefixes, runner: new Runner({ session, trunk: shape.trunk, pace, nowMs: monotonicMs }) };
   await warmUp(loaded);
   return loaded;

@@ -56,6 +56,8 @@ export interface GenerateResult {
   readonly decodedPatches: number;
   /** The oldest part of the text no longer fitted the context and was forgotten. */
   readonly contextTruncated: boolean;
+  /** Texts in its decode runs after the first patch, itself among them, on average. */
+  readonly meanBatch: number;
   readonly timings: GenerateTimings;
 }
 
@@ -79,6 +81,8 @@ export interface Engine {
   readonly workers: number;
   status(): readonly TierStatus[];
   isWarm(placement: Placement): boolean;
+  /** By worker: of such a prompt's patches, how many would probably not have to be read again. */
+  cachedPatches(tier: string, prompt: PromptIds, cacheSalt: string): readonly number[];
   /** Loads a tier into a worker (single flight); the load's measured ms. */
   load(placement: Placement): Promise<number>;
   /** Yields raw bytes a patch at a time; returns the result. Aborting ends compute before the next run. */

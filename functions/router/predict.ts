@@ -41,6 +41,8 @@ export interface TierModel {
 export interface Workload {
   /** Patches read of the prompt: what is left of it in the tier's context. */
   readonly promptPatches: number;
+  /** Of these, such as need not be read again because a prompt before began alike; none if absent. */
+  readonly cachedPatches?: number;
   /** Patches of text that have been decoded already; none if absent. */
   readonly decodedPatches?: number;
   /** Bytes of text still to be written, at most. */
@@ -109,7 +111,7 @@ export function predictCompute(model: LatencyModel, { tier, worker }: Placement,
   const decode = decodeCounts(costs, pastPatches, patches);
   return {
     plannedBytes,
-    prefillMs: factor * costMs(costs.prefill, prefillCounts(work.promptPatches)) + betweenTextsMs + betweenPatchesMs,
+    prefillMs: factor * costMs(costs.prefill, prefillCounts(work)) + betweenTextsMs + betweenPatchesMs,
     decodeMs: factor * costMs(costs.decode, decode) + decode[0] * betweenPatchesMs,
     stepMs: factor * costMs(costs.decode, decodeCounts(costs, pastPatches, 2)) + betweenPatchesMs,
   };
@@ -121,8 +123,8 @@ export function margin(model: LatencyModel, tier: string): number {
 }
 
 /** Whoever says how long a prompt is, plan or engine, has cut it to the context by `keptPatches`. */
-function prefillCounts(promptPatches: number): Pair {
-  return [1, promptPatches];
+function prefillCounts({ promptPatches, cachedPatches = 0 }: { readonly promptPatches: number; readonly cachedPatches?: number }): Pair {
+  return [1, promptPatches - cachedPatches];
 }
 
 /** The first patch is the prefill's; the k-th after it sees what came before and k patches. */
@@ -150,7 +152,7 @@ export function learnCompute(model: LatencyModel, observation: Observation): Lat
   const measuredMs = prefillMs + decodeMs;
   if (!(measuredMs > 0) || result.decodedPatches === 0) return model;
 
-  const prefillDone = prefillCounts(result.promptPatches - result.cachedPatches);
+  const prefillDone = prefillCounts(result);
   const decodeDone = decodeCounts(before, result.promptPatches, result.decodedPatches);
   const learntMs = costMs(before.prefill, prefillDone) + costMs(before.decode, decodeDone);
   if (!before.measured) return firstMeasurement(model, observation, measuredMs / learntMs);

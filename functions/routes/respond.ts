@@ -10,11 +10,11 @@ import { follow } from '../router/follow.js';
 import type { TextRequest } from '../schema/request.js';
 import { type Admitted, type AnswerShape, chunk, finishReason, promiseHeaders, timingHeaders, usageChunk, whole } from './answer.js';
 import { refused } from './api-error.js';
-import { cacheSalt } from './cache-salt.js';
 import { type ChoiceEvent, runChoices } from './choices.js';
 import { type AppDeps, type AppEnv, logAnswer } from './context.js';
 import { asApiError } from './error-response.js';
 import type { Plan } from './plan.js';
+import { cacheSalt, knowingCache } from './prompt-cache.js';
 import { sseBody, sseLine } from './sse.js';
 import { type Ended, Tally } from './tally.js';
 import { tooLate } from './too-late.js';
@@ -33,7 +33,7 @@ type Form = Pick<TextRequest, 'stream' | 'stream_options'>;
 /** @throws {ApiError} what the router refuses. */
 export async function respond(c: Context<AppEnv>, deps: AppDeps, plan: Plan, shape: AnswerShape, form: Form): Promise<Response> {
   const salt = await cacheSalt(c.req.header('authorization'));
-  const decision = deps.router.route(plan.route);
+  const decision = deps.router.route(knowingCache(deps.engine, plan, salt));
   if (decision.kind !== 'admitted') throw refused(decision);
   const admitted = {
     id: `${shape.idPrefix}-${deps.newId()}`,

@@ -7,7 +7,7 @@ import { Generation, type ModelShape } from '../../functions/engine/generate.js'
 import { openSession, type OrtSession } from '../../functions/engine/ort-node.js';
 import { Pace } from '../../functions/engine/pace.js';
 import { SPECIAL } from '../../functions/engine/patch.js';
-import { PrefixCache } from '../../functions/engine/prefix-cache.js';
+import { type PrefixCache, prefixCache } from '../../functions/engine/prefix-cache.js';
 import { Runner } from '../../functions/engine/runner.js';
 import type { Feeds, Session, Tensor } from '../../functions/engine/session.js';
 import { defaultFile, parseManifest } from '../../functions/registry/manifest.js';
@@ -51,7 +51,7 @@ describe.each(['stlm-10m', 'stlm-50m', 'stlm-100m'])('%s', (tier) => {
   });
   afterAll(() => session.inner.release());
 
-  function engine(prefixes = new PrefixCache(0)) {
+  function engine(prefixes = prefixCache(0)) {
     const parts = { session, shape, prefixes, pace: new Pace({ prefillPatchMs: 0, decodePatchMs: 0 }), nowMs: () => 0 };
     return { parts, runner: new Runner({ ...parts, trunk: shape.trunk }) };
   }
@@ -107,11 +107,11 @@ describe.each(['stlm-10m', 'stlm-50m', 'stlm-100m'])('%s', (tier) => {
       }
       return { text: textOf(chunks), told, cachedPatches: generation.outcome.cachedPatches };
     };
-    const filled = new PrefixCache(1e8);
+    const filled = prefixCache(1e8);
     // Its buffers are longer than those of the texts that reuse it.
     await generate(prompt, filled);
     for (const bytes of [500, 700, 1_100, 1_500]) {
-      const fresh = await generate(prompt.slice(0, bytes), new PrefixCache(0));
+      const fresh = await generate(prompt.slice(0, bytes), prefixCache(0));
       const again = await generate(prompt.slice(0, bytes), filled);
       expect(again.text).toBe(fresh.text);
       expect(again.told).toEqual(fresh.told);

@@ -4,7 +4,7 @@ import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Generation } from '../../functions/engine/generate.js';
 import { Pace } from '../../functions/engine/pace.js';
-import { PrefixCache } from '../../functions/engine/prefix-cache.js';
+import { prefixCache } from '../../functions/engine/prefix-cache.js';
 import { Runner } from '../../functions/engine/runner.js';
 import type { GenerateOptions } from '../../functions/engine/types.js';
 import { bytesOf, greedy, textOf } from './engine-models.js';
@@ -17,7 +17,7 @@ class Together {
     session: this.session,
     shape: { ...RecurrentSession.shape, contextPatches: 150, chunkPatches: 8 },
     pace: new Pace({ prefillPatchMs: 0, decodePatchMs: 0 }),
-    prefixes: new PrefixCache(1e6),
+    prefixes: prefixCache(1e6),
     nowMs: () => this.nowMs,
   };
   readonly runner = new Runner({ ...this.#parts, trunk: this.#parts.shape.trunk });
@@ -62,6 +62,8 @@ async function alone(options: GenerateOptions & { seed: number }): Promise<Text>
   return text;
 }
 
+const endless = new Map(Array.from({ length: 256 }, (_, byte) => [byte, 40]));
+
 /** Of different beginnings, lengths, ways to sample and ways to end. */
 const TEXTS = [
   greedy('one ', { maxBytes: 90 }),
@@ -91,7 +93,7 @@ describe('texts that share runs', () => {
         }
         await together.finish(texts.map(({ text }) => text));
         expect(texts.map(({ text }) => text.text)).toEqual(texts.map(({ index }) => expected[index]!.text));
-        const outcomes = texts.map(({ text }) => ({ ...text.generation.outcome, cachedPatches: 0, cachedBytes: 0 }));
+        const outcomes = texts.map(({ text }) => ({ ...text.generation.outcome, cachedPatches: 0, cachedBytes: 0, meanBatch: 1 }));
         expect(outcomes).toEqual(texts.map(({ index }) => expected[index]!.generation.outcome));
       }),
       { numRuns: 60 },
@@ -100,8 +102,10 @@ describe('texts that share runs', () => {
 
   test('decode in the same run', async () => {
     const together = new Together();
-    await together.finish([1, 2, 3, 4].map((seed) => together.begin(greedy('ab ', { temperature: 1, seed, maxBytes: 100 }))));
+    const texts = [1, 2, 3, 4].map((seed) => together.begin(greedy('ab ', { temperature: 1, seed, maxBytes: 100, logitBias: endless })));
+    await together.finish(texts);
     expect(Math.max(...together.session.runs.map(({ texts }) => texts))).toBe(4);
+    for (const { generation } of texts) expect(generation.outcome!.meanBatch).toBeGreaterThan(2);
   });
 
   test('go on when one of them is cancelled, within a run too', async () => {

@@ -123,6 +123,16 @@ describe('a pool of workers', () => {
     }
   });
 
+  test('knows what its workers need not read again', async () => {
+    const pool = await openPool({ workers: 2 });
+    const options = greedy('ab '.repeat(80));
+    expect(pool.cachedPatches(TINY, options.prompt, '')).toEqual([0, 0]);
+    await generate(pool, options);
+    const promised = pool.cachedPatches(TINY, options.prompt, '');
+    expect(promised).toEqual([80, 0]);
+    expect((await generate(pool, options)).result.cachedPatches).toBe(promised[0]);
+  });
+
   test('runs the earlier deadline first, whichever came first', async () => {
     const pool = await openPool();
     await pool.load(place());

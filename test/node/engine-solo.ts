@@ -1,5 +1,5 @@
 import { Generation, type GenerationOutcome, type GenerationParts } from '../../functions/engine/generate.js';
-import { PrefixCache } from '../../functions/engine/prefix-cache.js';
+import { prefixCache } from '../../functions/engine/prefix-cache.js';
 import { Runner } from '../../functions/engine/runner.js';
 import type { GenerateOptions } from '../../functions/engine/types.js';
 
@@ -11,7 +11,7 @@ export class Solo {
   readonly #runner: Runner;
 
   constructor(parts: SoloParts, options: GenerateOptions & { readonly seed: number }) {
-    this.generation = new Generation({ prefixes: new PrefixCache(0), ...parts }, options);
+    this.generation = new Generation({ prefixes: prefixCache(0), ...parts }, options);
     this.#runner = new Runner({ ...parts, trunk: parts.shape.trunk });
   }
 

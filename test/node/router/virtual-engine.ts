@@ -98,6 +98,10 @@ export class VirtualEngine implements Engine {
     return this.#machine.tiers.map(({ id }) => ({ id, state: this.#machine.quarantined?.includes(id) ? 'quarantined' : 'cold' }));
   }
 
+  cachedPatches(): readonly number[] {
+    return Array.from({ length: this.workers }, () => 0);
+  }
+
   isWarm({ tier, worker }: Placement): boolean {
     return this.#warm.has(`${tier}/${worker}`);
   }
@@ -221,6 +225,7 @@ export class VirtualEngine implements Engine {
       completionBytes: job.bytes,
       decodedPatches: job.patches,
       contextTruncated: false,
+      meanBatch: 1,
       timings: {
         queueMs: wholeMs - job.loadMs - job.prefillMs - job.decodeMs,
         loadMs: job.loadMs,

@@ -10,6 +10,7 @@ const RESULT: GenerateResult = {
   completionBytes: 64,
   decodedPatches: 12,
   contextTruncated: false,
+  meanBatch: 1,
   timings: { queueMs: 0, loadMs: 0, prefillMs: 1, decodeMs: 11, decodeAloneMs: 11, firstByteMs: 1 },
 };
 
