@@ -73,6 +73,7 @@ function goldenOptions({ golden }: Manifest): GenerateOptions {
     seed: 0,
     stop: [],
     logitBias: new Map(),
+    cacheSalt: 'readiness',
     deadlineAtMs: Infinity,
   };
 }

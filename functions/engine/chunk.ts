@@ -6,10 +6,14 @@
  * @module
  */
 
-/** Multiply-adds of one run, per trunk matrix element: 16 patches of 100M take about 25 ms, 64 of 10M about 7 (Xeon, one thread). */
-const RUN_BUDGET = 1.2e8;
+/**
+ * Multiply-adds of one run, per trunk matrix element, so that a run stays below 20 ms: 8 patches of 100M take 14 ms (p99 19), 16 of
+ * 50M 13 (p99 17 to 21; EPYC, one thread). Chunks of twice as many read a patch in a tenth to a fifth less time.
+ */
+const RUN_BUDGET = 6e7;
 const FEWEST = 8;
-const MOST = 64;
+/** Of the last chunk of a prompt nothing is reused: with 64 patches of 10M a prompt of 2 kB that was read before took 16 % of its first time. */
+const MOST = 16;
 
 /** A power of two. */
 export function chunkPatches({ layers, width }: { readonly layers: number; readonly width: number }): number {

@@ -1,6 +1,6 @@
 /**
- * Which job a worker runs next: the one whose deadline comes first. Preemptive at the grain of one run, this is the order that
- * meets every deadline whenever any order can (Liu and Layland, 1973).
+ * In which order a worker serves its jobs: the one whose deadline comes first. Preemptive at the grain of one run, this is the order
+ * that meets every deadline whenever any order can (Liu and Layland, 1973).
  *
  * @module
  */
@@ -10,22 +10,29 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 export interface Job {
   /** Infinity: whenever nothing else is waiting. */
   readonly deadlineMs: number;
-  /** One run. Resolves to whether there is more to do. */
-  run(): Promise<boolean>;
 }
 
-export class EarliestDeadlineFirst {
+/** One run, for the first of the jobs, or for others as well or instead if it knows that nobody loses by it. Resolves to whom it was for. */
+export type Serve<J extends Job> = (inOrder: readonly [J, ...J[]]) => Promise<readonly J[]>;
+
+export class EarliestDeadlineFirst<J extends Job> {
+  readonly #serve: Serve<J>;
   /** In order of their last run: of equal deadlines, the job that has waited longest goes first. */
-  readonly #jobs = new Set<Job>();
+  readonly #jobs = new Set<J>();
   #running = false;
 
-  /** Adds a job, and runs jobs until none is left. */
-  add(job: Job): void {
+  constructor(serve: Serve<J>) {
+    this.#serve = serve;
+  }
+
+  /** Adds a job, and serves until none is left. */
+  add(job: J): void {
     this.#jobs.add(job);
     if (!this.#running) void this.#drain();
   }
 
-  remove(job: Job): void {
+  /** It is done, or no longer wanted. */
+  remove(job: J): void {
     this.#jobs.delete(job);
   }
 
@@ -33,18 +40,17 @@ export class EarliestDeadlineFirst {
     this.#running = true;
     // Messages that arrived together are all weighed before the first run.
     await nextTurn();
-    for (let job = this.#earliest(); job !== undefined; job = this.#earliest()) {
-      const more = await job.run();
-      if (this.#jobs.delete(job) && more) this.#jobs.add(job);
+    for (;;) {
+      const [first, ...later] = [...this.#jobs].toSorted(byDeadline);
+      if (first === undefined) break;
+      const served = await this.#serve([first, ...later]);
+      for (const job of served) if (this.#jobs.delete(job)) this.#jobs.add(job);
     }
     this.#running = false;
   }
+}
 
-  #earliest(): Job | undefined {
-    let earliest: Job | undefined;
-    for (const job of this.#jobs) {
-      if (earliest === undefined || job.deadlineMs < earliest.deadlineMs) earliest = job;
-    }
-    return earliest;
-  }
+/** Infinity less Infinity is no number. */
+function byDeadline(a: Job, b: Job): number {
+  return a.deadlineMs === b.deadlineMs ? 0 : a.deadlineMs - b.deadlineMs;
 }

@@ -1,18 +1,20 @@
 /**
- * One text, a run at a time: prefill in bounded chunks, then a patch a run. Knows no runtime and no queue; between two steps the
- * caller may run another text, cancel this one, or stop.
+ * One text as a state machine: what it reads in its next run, and what it makes of the answer. A prompt is read in bounded chunks,
+ * the last of which also decodes the first patch; then every run decodes a patch. Knows no queue and runs nothing: between two runs
+ * the caller may run other texts, cancel this one, or stop.
  *
  * @module
  */
 import { KvCache, type TrunkShape } from './kv-cache.js';
 import type { Pace } from './pace.js';
 import { isWordByte, PATCH_CAP, SPECIAL, splitPrompt } from './patch.js';
-import { RunInputs } from './run-inputs.js';
+import type { Prefix, PrefixCache } from './prefix-cache.js';
+import type { Reading } from './run-inputs.js';
 import { nucleusRow, PatchNoise, SeededRandom } from './sample.js';
 import type { Session } from './session.js';
 import { StopScanner } from './stop.js';
 import type { GenerateOptions, GenerateResult, StopCause } from './types.js';
-import { PatchWindow } from './window.js';
+import { keptPatches, PatchWindow } from './window.js';
 
 export interface ModelShape {
   readonly trunk: TrunkShape;
@@ -25,6 +27,7 @@ export interface GenerationParts {
   readonly session: Session;
   readonly shape: ModelShape;
   readonly pace: Pace;
+  readonly prefixes: PrefixCache;
   /** On the same clock as the options' deadline. */
   readonly nowMs: () => number;
 }
@@ -34,26 +37,56 @@ export interface GenerationOutcome extends Omit<GenerateResult, 'timings'> {
   readonly prefillMs: number;
   /** All later runs, the re-reading of a window that slid included. */
   readonly decodeMs: number;
+  /** What these later runs would have taken without other texts in them. */
+  readonly decodeAloneMs: number;
 }
+
+/** What a run gave one of its texts. */
+export interface RunResult {
+  /** float32 [patches, layers x 2 x kvHeads x headDim]. */
+  readonly newkv: Float32Array;
+  /** The patch decoded, int32 [turns], padded after its end; undefined if the run only read. */
+  readonly turns: Int32Array | undefined;
+  /** That shared the run. */
+  readonly texts: number;
+  readonly ranMs: number;
+  /** What the run would have taken for this text alone. */
+  readonly aloneMs: number;
+}
+
+/** What is expected of a text's patches before it has many: three tiers' held-out text has 5.1 to 5.2 bytes a patch. */
+const USUAL_PATCH_BYTES = 5;
+/** Patches of its own that count as much as that. */
+const USUAL_PATCHES = 4;
 
 export class Generation {
   readonly #parts: GenerationParts;
   readonly #options: GenerateOptions;
   readonly #promptPatches: number;
   readonly #window: PatchWindow;
-  readonly #cache: KvCache;
   readonly #noise: PatchNoise;
+  readonly #nucleus: Float32Array;
   readonly #scanner: StopScanner;
-  readonly #inputs: RunInputs;
+  readonly cache: KvCache;
+  #reading: Reading | undefined;
+  /** As much of the prompt as has been read, in the prefix cache; undefined once that no longer holds it. */
+  #prefix: Prefix<Float32Array> | undefined;
+  #cachedPatches = 0;
+  #cachedBytes = 0;
   /** The prompt's unfinished patch: the next decoded patch begins with it, and it is not part of the text. */
   #forced: Uint8Array;
   /** Of the last patch; their noise is used up. */
   #spentTurns: number = PATCH_CAP;
+  /** Certain to be text, and not yet taken. */
+  #released: number[] = [];
   #generatedBytes = 0;
   #releasedBytes = 0;
   #decodedPatches = 0;
   #prefillMs = 0;
+  #decodeRuns = 0;
+  #decodeTexts = 0;
   #decodeMs = 0;
+  #decodeAloneMs = 0;
   #outcome: GenerationOutcome | undefined;
 
   constructor(parts: GenerationParts, options: GenerateOptions & { readonly seed: number }) {
@@ -63,11 +96,13 @@ export class Generation {
     this.#forced = prompt.unfinished;
     this.#window = new PatchWindow(parts.shape.contextPatches, prompt);
     this.#promptPatches = this.#window.patches;
-    this.#cache = new KvCache(parts.session, parts.shape.trunk, this.#window.patches);
+    this.cache = new KvCache(parts.session, parts.shape.trunk, this.#window.patches);
     this.#noise = new PatchNoise(options, new SeededRandom(options.seed));
+    this.#nucleus = nucleusRow(options);
     this.#scanner = new StopScanner(options.stop);
-    this.#inputs = new RunInputs(parts.session, this.#noise.data, nucleusRow(options));
-    if (options.maxBytes <= 0) this.#end('length');
+    this.#prefix = parts.prefixes.root(options.cacheSalt);
+    if (options.maxBytes <= 0) this.#finish('length');
+    else this.#reuse();
   }
 
   /** Set once the text has ended. */
@@ -75,38 +110,96 @@ export class Generation {
     return this.#outcome;
   }
 
+  /** Its next run decodes a patch and reads no more than the one before: such runs can be shared. */
+  get ready(): boolean {
+    return this.#decodedPatches > 0 && this.unreadPatches === 1;
+  }
+
+  /** How many patches have to be read before the next is decoded. */
+  get unreadPatches(): number {
+    const { patches } = this.#window;
+    if (this.#window.overfull) return keptPatches(patches, this.#parts.shape.contextPatches);
+    return patches - this.cache.patches;
+  }
+
+  /** Patches it may still decode, if it ends at its length. */
+  get patchesLeft(): number {
+    const bytesPerPatch = (this.#generatedBytes + USUAL_PATCHES * USUAL_PATCH_BYTES) / (this.#decodedPatches + USUAL_PATCHES);
+    return Math.max(1, Math.ceil((this.#options.maxBytes - this.#generatedBytes) / bytesPerPatch));
+  }
+
+  /** What the run begun reads. */
+  get reading(): Reading {
+    if (this.#reading === undefined) throw new Error('no run has begun');
+    return this.#reading;
+  }
+
   /** Ends the text between two runs; what a run in progress yields is dropped. */
   cancel(): void {
     this.#end('cancelled');
   }
 
-  /** At most one run. Returns the bytes that are now certain to be text, often a word, sometimes none. */
-  async step(): Promise<Uint8Array> {
-    if (this.#outcome !== undefined) return new Uint8Array();
+  /** Prepares for a run. False: there is none to make, the text has ended. */
+  begin(): boolean {
+    if (this.#outcome !== undefined) return false;
+    if (this.#isTooLate(this.#parts.nowMs(), this.unreadPatches)) {
+      this.#finish('deadline');
+      return false;
+    }
     if (this.#window.overfull) {
       this.#window.slide();
-      this.#cache.clear();
+      this.cache.clear();
     }
-    const { session, shape, pace, nowMs } = this.#parts;
-    const past = this.#cache.patches;
-    const unread = this.#window.patches - past;
-    const patches = Math.min(unread, shape.chunkPatches);
-    const decodes = patches === unread;
-    const startMs = nowMs();
-    if (this.#isTooLate(startMs, unread)) return this.#finish('deadline', []);
-
-    this.#cache.reserve(past + patches);
+    this.#reuse();
+    const past = this.cache.patches;
+    const patches = Math.min(this.unreadPatches, this.#parts.shape.chunkPatches);
+    const decodes = patches === this.unreadPatches;
+    this.cache.reserve(past + patches);
     if (decodes) this.#noise.prepare(this.#forced, this.#spentTurns);
-    const feeds = this.#inputs.feeds(this.#cache.feeds, this.#window.read(past, patches), past, patches, decodes);
-    const { newkv, toks } = await session.run(feeds, decodes ? ['newkv', 'toks'] : ['newkv']);
-    this.#cache.append(newkv?.data as Float32Array, patches);
+    this.#reading = { rows: this.#window.read(past, patches), past, patches, decodes, noise: this.#noise.data, nucleus: this.#nucleus };
+    return true;
+  }
 
-    const ranMs = nowMs() - startMs;
-    pace.observe(patches, decodes, ranMs);
-    if (this.#decodedPatches === 0) this.#prefillMs += ranMs;
-    else this.#decodeMs += ranMs;
-    if (this.#outcome !== undefined || !decodes) return new Uint8Array();
-    return this.#take(toks?.data as Int32Array);
+  /** Takes what the run gave. */
+  end({ newkv, turns, texts, ranMs, aloneMs }: RunResult): void {
+    this.cache.append(newkv);
+    this.#share(newkv);
+    if (this.#decodedPatches === 0) {
+      this.#prefillMs += ranMs;
+    } else {
+      this.#decodeRuns += 1;
+      this.#decodeTexts += texts;
+      this.#decodeMs += ranMs;
+      this.#decodeAloneMs += aloneMs;
+    }
+    if (this.#outcome === undefined && turns !== undefined) this.#take(turns);
+  }
+
+  /** The bytes that have become certain to be text since they were last asked for: often a word, sometimes none. */
+  takeBytes(): Uint8Array {
+    return Uint8Array.from(this.#released.splice(0));
+  }
+
+  /** Takes over what another prompt with the same beginning has read. The end is always read: its run decodes the first patch. */
+  #reuse(): void {
+    const { prefixes, shape } = this.#parts;
+    while (this.#decodedPatches === 0 && this.#prefix !== undefined && this.unreadPatches > shape.chunkPatches) {
+      const rows = this.#window.read(this.cache.patches, shape.chunkPatches);
+      const found = prefixes.find(this.#prefix, rows);
+      if (found === undefined) break;
+      this.#prefix = found;
+      this.cache.append(found.value as Float32Array);
+      this.#cachedPatches += shape.chunkPatches;
+      this.#cachedBytes += countText(rows.subarray(PATCH_CAP));
+    }
+  }
+
+  /** Keeps a copy of a whole chunk of the prompt for others. Written text is not kept: runs of one patch may round it differently from prefill. */
+  #share(newkv: Float32Array): void {
+    const { prefixes, shape } = this.#parts;
+    const { rows, patches } = this.reading;
+    if (this.#decodedPatches > 0 || this.#prefix === undefined) return;
+    this.#prefix = patches === shape.chunkPatches ? prefixes.add(this.#prefix, rows, newkv.slice()) : undefined;
   }
 
   /** Whether reading `unread` patches and decoding the next would outlast the deadline. */
@@ -120,8 +213,8 @@ export class Generation {
     return isTooLate;
   }
 
-  /** Turns a decoded patch, int32 [turns] padded after its end, into text. */
-  #take(turns: Int32Array): Uint8Array {
+  /** Turns a decoded patch into text. */
+  #take(turns: Int32Array): void {
     const end = turns.indexOf(SPECIAL.pad);
     const ids = end === -1 ? turns : turns.subarray(0, end);
     this.#window.push(ids);
@@ -138,34 +231,42 @@ export class Generation {
       if (this.#generatedBytes === this.#options.maxBytes) return this.#finish('length', released);
     }
     if (this.#isTooLate(this.#parts.nowMs(), 1)) return this.#finish('deadline', released);
-    return this.#release(released);
+    this.#release(released);
   }
 
-  #finish(cause: StopCause, released: number[]): Uint8Array {
+  #finish(cause: StopCause, released: number[] = []): void {
     this.#scanner.flush(released);
     // A patch cut by its cap may end inside a word: the part that no run is left to complete is dropped.
     if (cause === 'deadline') released.length = wholeWordsLength(released);
-    const bytes = this.#release(released);
+    this.#release(released);
     this.#end(cause);
-    return bytes;
   }
 
-  #release(bytes: readonly number[]): Uint8Array {
+  #release(bytes: readonly number[]): void {
     this.#releasedBytes += bytes.length;
-    return Uint8Array.from(bytes);
+    this.#released.push(...bytes);
   }
 
   #end(stopCause: StopCause): void {
     this.#outcome ??= {
       stopCause,
       promptPatches: this.#promptPatches,
+      cachedPatches: this.#cachedPatches,
+      cachedBytes: this.#cachedBytes,
       completionBytes: this.#releasedBytes,
       decodedPatches: this.#decodedPatches,
       contextTruncated: this.#window.truncated,
+      meanBatch: this.#decodeRuns > 0 ? this.#decodeTexts / this.#decodeRuns : 1,
       prefillMs: this.#prefillMs,
       decodeMs: this.#decodeMs,
+      decodeAloneMs: this.#decodeAloneMs,
     };
   }
+}
+
+/** Ids that stand for the client's bytes and marks: all but the padding and the begin of the document. */
+function countText(ids: Int32Array): number {
+  return ids.reduce((count, id) => (id === SPECIAL.pad || id === SPECIAL.bod ? count : count + 1), 0);
 }
 
 /** How many of `bytes` are left when a word that does not end is cut off; all, if they are one long word. */

@@ -1,10 +1,10 @@
 /**
- * The keys and values of the patches read so far, in buffers the host owns. The graph takes them as inputs and returns only the
- * new rows ("delta KV"): returning the whole cache would copy it at every run.
+ * The keys and values of the patches a text has read so far, in buffers the host owns. The graph takes them as inputs and returns only
+ * the new rows ("delta KV"): returning the whole cache would copy it at every run.
  *
  * @module
  */
-import type { Session, Tensor } from './session.js';
+import type { Feeds, Session, Tensor } from './session.js';
 
 /** Buffers grow in steps of this many patches, so that a short text does not pay for the whole context. */
 const BUCKET = 128;
@@ -15,52 +15,65 @@ export interface TrunkShape {
   readonly headDim: number;
 }
 
+/** Slots for `patches`: as many as a buffer has that holds them. */
+export function bucketFor(patches: number): number {
+  return Math.ceil(Math.max(1, patches) / BUCKET) * BUCKET;
+}
+
+/** The graph's `pk0, pv0, pk1, …` inputs over buffers that stand in the order of its `newkv` output: layer by layer, keys then values. */
+export function cacheFeeds(session: Session, buffers: readonly Float32Array[], dims: readonly number[]): Record<string, Tensor> {
+  return Object.fromEntries(
+    buffers.map((buffer, index) => [`${index % 2 === 0 ? 'pk' : 'pv'}${index >> 1}`, session.tensor('float32', buffer, dims)]),
+  );
+}
+
 export class KvCache {
-  /** The graph's `pk0, pv0, pk1, …` inputs: float32 [1, kvHeads, capacity, headDim]; rows from `patches` on are not read. */
-  readonly feeds: Record<string, Tensor> = {};
   readonly #session: Session;
   readonly #trunk: TrunkShape;
-  /** In the order of the graph's `newkv` output: layer by layer, keys then values. */
+  /** Each [kvHeads, capacity, headDim]; rows from `patches` on are not read. */
   #buffers: Float32Array[] = [];
+  #feeds: Feeds = {};
   #capacity = 0;
   #patches = 0;
+  #clears = 0;
 
   constructor(session: Session, trunk: TrunkShape, expectedPatches: number) {
     this.#session = session;
     this.#trunk = trunk;
-    this.reserve(Math.max(1, expectedPatches));
+    this.reserve(expectedPatches);
   }
 
   get patches(): number {
     return this.#patches;
   }
 
-  /** Makes room for `patches` in all. */
-  reserve(patches: number): void {
-    if (patches <= this.#capacity) return;
-    const { layers, kvHeads, headDim } = this.#trunk;
-    const capacity = Math.ceil(patches / BUCKET) * BUCKET;
-    const held = this.#patches * headDim;
-    this.#buffers = Array.from({ length: 2 * layers }, (_, index) => {
-      const grown = new Float32Array(kvHeads * capacity * headDim);
-      const old = this.#buffers[index] ?? new Float32Array();
-      for (let head = 0; head < kvHeads; head += 1) {
-        const from = head * this.#capacity * headDim;
-        grown.set(old.subarray(from, from + held), head * capacity * headDim);
-      }
-      return grown;
-    });
-    this.#capacity = capacity;
-    for (const [index, buffer] of this.#buffers.entries()) {
-      const name = `${index % 2 === 0 ? 'pk' : 'pv'}${index >> 1}`;
-      this.feeds[name] = this.#session.tensor('float32', buffer, [1, kvHeads, capacity, headDim]);
-    }
+  /** How often it has been cleared: a copy taken before is a copy of something else. */
+  get clears(): number {
+    return this.#clears;
   }
 
-  /** Appends `patches` rows of `newkv`: float32 [patches, layers x 2 x kvHeads x headDim]. */
-  append(newkv: Float32Array, patches: number): void {
+  /** For a run of this text alone: float32 [1, kvHeads, capacity, headDim] each. */
+  get feeds(): Feeds {
+    return this.#feeds;
+  }
+
+  /** Makes room for `patches` in all. */
+  reserve(patches: number): void {
+    if (bucketFor(patches) <= this.#capacity) return;
+    const { layers, kvHeads, headDim } = this.#trunk;
+    const capacity = bucketFor(patches);
+    const buffers = Array.from({ length: 2 * layers }, () => new Float32Array(kvHeads * capacity * headDim));
+    this.copyTo(buffers, { row: 0, capacity, from: 0 });
+    this.#buffers = buffers;
+    this.#capacity = capacity;
+    this.#feeds = cacheFeeds(this.#session, buffers, [1, kvHeads, capacity, headDim]);
+  }
+
+  /** Appends the rows of `newkv`: float32 [patches, layers x 2 x kvHeads x headDim]. */
+  append(newkv: Float32Array): void {
+    const { layers, kvHeads, headDim } = this.#trunk;
+    const patches = newkv.length / (2 * layers * kvHeads * headDim);
     this.reserve(this.#patches + patches);
-    const { kvHeads, headDim } = this.#trunk;
     let from = 0;
     for (let row = this.#patches; row < this.#patches + patches; row += 1) {
       for (const buffer of this.#buffers) {
@@ -76,5 +89,18 @@ export class KvCache {
   /** Forgets everything: the window moved, and positions start again. */
   clear(): void {
     this.#patches = 0;
+    this.#clears += 1;
+  }
+
+  /** Copies its patches `from` on into a row of other buffers, each [rows, kvHeads, capacity, headDim]. */
+  copyTo(buffers: readonly Float32Array[], { row, capacity, from }: { readonly row: number; readonly capacity: number; readonly from: number }): void {
+    const { kvHeads, headDim } = this.#trunk;
+    for (const [index, own] of this.#buffers.entries()) {
+      for (let head = 0; head < kvHeads; head += 1) {
+        const start = head * this.#capacity;
+        const held = own.subarray((start + from) * headDim, (start + this.#patches) * headDim);
+        buffers[index]!.set(held, ((row * kvHeads + head) * capacity + from) * headDim);
+      }
+    }
   }
 }

@@ -21,7 +21,11 @@ export interface TierModel {
   readonly pace: PaceSeed;
 }
 
-export type SeededOptions = GenerateOptions & { readonly seed: number };
+export interface SeededOptions extends GenerateOptions {
+  readonly seed: number;
+  /** Nobody asked for this seed. One that was asked for gives the same text again, so it must not matter which other texts there are. */
+  readonly seedDrawn: boolean;
+}
 
 export type ToWorker =
   | { readonly kind: 'load'; readonly model: TierModel; readonly deadlineMs: number }

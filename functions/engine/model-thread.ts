@@ -1,14 +1,16 @@
 /**
- * What a worker thread does: loads tiers and interleaves generations. Runs are synchronous native calls; between two of them the
+ * What a worker thread does: loads tiers and runs generations, several in a run where that harms none. Runs are synchronous native calls; between two of them the
  * event loop turns once, so a message from the main thread is obeyed before the next run begins.
  *
  * @module
  */
-import { EarliestDeadlineFirst, type Job } from './earliest-deadline.js';
+import { chooseRun, type Sharing, type Waiting } from './choose-run.js';
+import { EarliestDeadlineFirst } from './earliest-deadline.js';
 import { Generation } from './generate.js';
 import type { FromWorker, SeededOptions, TierModel, ToWorker } from './messages.js';
 import { monotonicMs } from './monotonic.js';
 import type { SessionOptions } from './open-session.js';
+import { MOST_TEXTS } from './runner.js';
 import { type LoadedTier, loadTier } from './tier.js';
 
 type Say = (message: FromWorker) => void;
@@ -16,10 +18,10 @@ type Say = (message: FromWorker) => void;
 export class ModelThread {
   readonly #setup: SessionOptions;
   readonly #say: Say;
-  readonly #queue = new EarliestDeadlineFirst();
+  readonly #queue = new EarliestDeadlineFirst<LoadJob | TextJob>((jobs) => this.#serve(jobs));
   readonly #tiers = new Map<string, LoadedTier>();
   readonly #loads = new Map<string, LoadJob>();
-  readonly #generations = new Map<number, GenerationJob>();
+  readonly #generations = new Map<number, TextJob>();
 
   constructor(setup: SessionOptions, say: Say) {
     this.#setup = setup;
@@ -83,8 +85,7 @@ export class ModelThread {
       this.#say({ kind: 'failed', id, reason: `${tier} is not loaded` });
       return;
     }
-    const generation = new Generation({ ...loaded, nowMs: monotonicMs }, options);
-    const job = new GenerationJob(generation, options.deadlineAtMs, {
+    const job = new TextJob(tier, loaded, options, {
       bytes: (bytes) => this.#say({ kind: 'bytes', id, patches: [bytes] }),
       ended: (end) => {
         this.#generations.delete(id);
@@ -96,60 +97,115 @@ export class ModelThread {
     this.#generations.set(id, job);
     this.#queue.add(job);
   }
+
+  async #serve(jobs: readonly [LoadJob | TextJob, ...(LoadJob | TextJob)[]]): Promise<readonly (LoadJob | TextJob)[]> {
+    const [first, ...later] = jobs;
+    const chosen = chooseRun([waiting(first), ...later.map(waiting)], monotonicMs(), MOST_TEXTS).map(({ job }) => job);
+    const [next] = chosen;
+    if (next instanceof LoadJob) {
+      await next.load();
+      this.#queue.remove(next);
+    } else {
+      await runTexts(chosen as TextJob[]);
+    }
+    return chosen;
+  }
 }
 
-class LoadJob implements Job {
+/** One run. One that fails is repeated for each of its texts, and fails those that are at fault. */
+async function runTexts(jobs: readonly TextJob[]): Promise<void> {
+  try {
+    await jobs[0]!.loaded.runner.run(jobs.map(({ generation }) => generation));
+  } catch (error) {
+    if (jobs.length === 1) jobs[0]!.fail(error);
+    else for (const job of jobs) await runTexts([job]);
+  }
+  for (const job of jobs) job.report();
+}
+
+/** What a job asks for just now. */
+function waiting<J extends LoadJob | TextJob>(job: J): Waiting & { readonly job: J } {
+  return { job, deadlineMs: job.deadlineMs, aloneMs: job.aloneMs, shares: job.shares };
+}
+
+class LoadJob {
   deadlineMs: number;
-  readonly #load: () => Promise<void>;
+  /** Not known here. */
+  readonly aloneMs = 0;
+  readonly shares = undefined;
+  readonly load: () => Promise<void>;
 
   constructor(deadlineMs: number, load: () => Promise<void>) {
     this.deadlineMs = deadlineMs;
-    this.#load = load;
-  }
-
-  async run(): Promise<boolean> {
-    await this.#load();
-    return false;
+    this.load = load;
   }
 }
 
-interface GenerationListener {
+interface TextListener {
   bytes(bytes: Uint8Array): void;
   /** Once. */
   ended(end: NonNullable<Generation['outcome']> | Error): void;
 }
 
-class GenerationJob implements Job {
+class TextJob {
+  readonly generation: Generation;
+  readonly loaded: LoadedTier;
   readonly deadlineMs: number;
-  readonly #generation: Generation;
-  readonly #listener: GenerationListener;
+  readonly #tier: string;
+  readonly #sharesRuns: boolean;
+  readonly #listener: TextListener;
   #ended = false;
 
-  constructor(generation: Generation, deadlineMs: number, listener: GenerationListener) {
-    this.#generation = generation;
-    this.deadlineMs = deadlineMs;
+  constructor(tier: string, loaded: LoadedTier, options: SeededOptions, listener: TextListener) {
+    this.generation = new Generation({ ...loaded, nowMs: monotonicMs }, options);
+    this.loaded = loaded;
+    this.deadlineMs = options.deadlineAtMs;
+    this.#tier = tier;
+    // Quantised kernels round a row differently in runs of another size.
+    this.#sharesRuns = options.seedDrawn;
     this.#listener = listener;
   }
 
-  async run(): Promise<boolean> {
-    try {
-      const bytes = await this.#generation.step();
-      if (bytes.length > 0) this.#listener.bytes(bytes);
-    } catch (error) {
-      this.#end(error instanceof Error ? error : new Error(String(error)));
-    }
-    if (this.#generation.outcome !== undefined) this.#end(this.#generation.outcome);
-    return !this.#ended;
+  get aloneMs(): number {
+    const { unreadPatches, patchesLeft } = this.generation;
+    const { pace } = this.loaded;
+    return pace.likelyMs(unreadPatches) + (patchesLeft - 1) * pace.likelyMs(1);
+  }
+
+  get shares(): Sharing | undefined {
+    if (!this.#sharesRuns) return undefined;
+    const { ready, unreadPatches, patchesLeft } = this.generation;
+    const { pace } = this.loaded;
+    return {
+      tier: this.#tier,
+      readMs: ready ? 0 : pace.likelyMs(unreadPatches),
+      runs: patchesLeft,
+      likelyMs: (texts) => pace.likelySharedMs(texts),
+      cautiousMs: (texts) => pace.cautiousSharedMs(texts),
+    };
   }
 
   cancel(): void {
-    this.#generation.cancel();
-    if (this.#generation.outcome !== undefined) this.#end(this.#generation.outcome);
+    this.generation.cancel();
+    this.report();
+  }
+
+  /** Passes on what is new of the text. */
+  report(): void {
+    if (this.#ended) return;
+    const bytes = this.generation.takeBytes();
+    if (bytes.length > 0) this.#listener.bytes(bytes);
+    if (this.generation.outcome !== undefined) this.#end(this.generation.outcome);
+  }
+
+  fail(error: unknown): void {
+    this.#end(error instanceof Error ? error : new Error(String(error)));
   }
 
   #end(end: NonNullable<Generation['outcome']> | Error): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.loaded.runner.forget(this.generation);
     this.#listener.ended(end);
   }
 }

@@ -10,9 +10,11 @@ import type { LocalModel, Registry } from '../registry/registry.js';
 import type { Manifest } from '../schema/manifest.js';
 import { chunkPatches } from './chunk.js';
 import { EngineClosedError, TierQuarantinedError, TierUnavailableError } from './errors.js';
-import type { GenerationOutcome } from './generate.js';
+import type { GenerationOutcome, ModelShape } from './generate.js';
 import type { TierModel } from './messages.js';
 import { monotonicMs } from './monotonic.js';
+import type { PromptIds } from './patch.js';
+import { PrefixIndex } from './prefix-index.js';
 import { Residency, type ResidencyRules } from './residency.js';
 import type { Engine, GenerateOptions, GenerateResult, Placement, TierState, TierStatus } from './types.js';
 import { WorkerHost } from './worker-host.js';
@@ -38,6 +40,7 @@ export class WorkerPool implements Engine {
   readonly workers: number;
   readonly #registry: Registry;
   readonly #hosts: readonly WorkerHost[];
+  readonly #prefixes: ReadonlyMap<string, PrefixIndex>;
   /** Tiers whose file is whole and yet no model. */
   readonly #unloadable = new Map<string, string>();
   /** Why the last attempt failed, where another may not. */
@@ -50,6 +53,7 @@ export class WorkerPool implements Engine {
     this.#registry = registry;
     this.manifests = registry.manifests;
     this.workers = workers;
+    this.#prefixes = new Map(this.manifests.map((manifest) => [manifest.id, new PrefixIndex(modelShape(manifest), workers)]));
     const setup = { threads, ...(preparedFolder !== undefined && { preparedFolder }) };
     this.#hosts = Array.from({ length: workers }, () => new WorkerHost(workerUrl, setup, nowMs));
     this.#residency = new Residency({ ...rules, hosts: this.#hosts, manifests: this.manifests, nowMs });
@@ -66,6 +70,12 @@ export class WorkerPool implements Engine {
 
   hasRoom(tier: string): boolean {
     return this.#residency.lack(tier) === undefined;
+  }
+
+  cachedPatches(tier: string, prompt: PromptIds, cacheSalt: string): readonly number[] {
+    const index = this.#prefixes.get(tier);
+    if (index === undefined) throw new RangeError(`there is no tier ${tier}`);
+    return index.cachedPatches(prompt, cacheSalt);
   }
 
   /** Waits, in the worker, until no request is left that has a deadline. @throws as `generate` does */
@@ -105,7 +115,7 @@ export class WorkerPool implements Engine {
     const loadMs = monotonicMs() - startMs;
     if (cutShort !== undefined) return unstarted(cutShort, loadMs);
 
-    const seeded = { ...options, deadlineAtMs: deadlineMs, seed: options.seed ?? randomInt(2 ** 48 - 1) };
+    const seeded = { ...options, deadlineAtMs: deadlineMs, seed: options.seed ?? randomInt(2 ** 48 - 1), seedDrawn: options.seed === undefined };
     const { call, cancel } = this.#host(placement).generate(placement.tier, seeded);
     signal.addEventListener('abort', cancel, { once: true });
     if (signal.aborted) cancel();
@@ -114,7 +124,10 @@ export class WorkerPool implements Engine {
       const bytes = call.read();
       for (let next = await bytes.next(); ; next = await bytes.next()) {
         const elapsedMs = monotonicMs() - startMs;
-        if (next.done === true) return resultOf(next.value, { elapsedMs, loadMs, firstByteMs: firstByteMs ?? elapsedMs });
+        if (next.done === true) {
+          if (next.value.decodedPatches > 0) this.#prefixes.get(placement.tier)?.observe(placement.worker, options.prompt, options.cacheSalt, next.value.cachedPatches);
+          return resultOf(next.value, { elapsedMs, loadMs, firstByteMs: firstByteMs ?? elapsedMs });
+        }
         firstByteMs ??= elapsedMs;
         yield next.value;
       }
@@ -208,20 +221,22 @@ export class WorkerPool implements Engine {
 }
 
 function tierModel({ manifest, path, sha256 }: LocalModel): TierModel {
-  const { id, trunk, context, latencySeed } = manifest;
-  const shape = { trunk, contextPatches: context.patches, chunkPatches: chunkPatches(trunk) };
-  return { tier: id, file: { path, sha256 }, shape, pace: latencySeed };
+  return { tier: manifest.id, file: { path, sha256 }, shape: modelShape(manifest), pace: manifest.latencySeed };
+}
+
+function modelShape({ trunk, context }: Manifest): ModelShape {
+  return { trunk, contextPatches: context.patches, chunkPatches: chunkPatches(trunk) };
 }
 
 /** What is neither load nor the generation's own runs is waiting: for the worker, for other generations' runs, for messages. */
 function resultOf(outcome: GenerationOutcome, times: { elapsedMs: number; loadMs: number; firstByteMs: number }): GenerateResult {
-  const { prefillMs, decodeMs, ...rest } = outcome;
+  const { prefillMs, decodeMs, decodeAloneMs, ...rest } = outcome;
   const queueMs = Math.max(0, times.elapsedMs - times.loadMs - prefillMs - decodeMs);
-  return { ...rest, timings: { queueMs, loadMs: times.loadMs, prefillMs, decodeMs, firstByteMs: times.firstByteMs } };
+  return { ...rest, timings: { queueMs, loadMs: times.loadMs, prefillMs, decodeMs, decodeAloneMs, firstByteMs: times.firstByteMs } };
 }
 
 /** Ended while its tier was still loading: nothing was read or written. */
 function unstarted(stopCause: 'cancelled' | 'deadline', loadMs: number): GenerateResult {
-  const timings = { queueMs: 0, loadMs, prefillMs: 0, decodeMs: 0, firstByteMs: loadMs };
-  return { stopCause, promptPatches: 0, completionBytes: 0, decodedPatches: 0, contextTruncated: false, timings };
+  const timings = { queueMs: 0, loadMs, prefillMs: 0, decodeMs: 0, decodeAloneMs: 0, firstByteMs: loadMs };
+  return { stopCause, promptPatches: 0, cachedPatches: 0, cachedBytes: 0, completionBytes: 0, decodedPatches: 0, contextTruncated: false, meanBatch: 1, timings };
 }

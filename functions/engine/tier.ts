@@ -9,12 +9,16 @@ import { monotonicMs } from './monotonic.js';
 import type { ModelSession } from './onnx-runtime.js';
 import { openSession, type SessionOptions } from './open-session.js';
 import { Pace } from './pace.js';
+import { PREFIX_CACHE_BYTES, type PrefixCache, prefixCache } from './prefix-cache.js';
 import { INPUT_NAMES } from './run-inputs.js';
+import { Runner } from './runner.js';
 
 export interface LoadedTier {
   readonly session: ModelSession;
   readonly shape: ModelShape;
   readonly pace: Pace;
+  readonly prefixes: PrefixCache;
+  readonly runner: Runner;
 }
 
 /** @throws if the file is no model, or not one with the graph this engine feeds. */
@@ -23,13 +27,15 @@ export async function loadTier({ tier, file, shape, pace: seed }: TierModel, opt
   const wanted = [...INPUT_NAMES, ...cacheNames(shape.trunk.layers)].toSorted().join();
   const found = session.inputNames.toSorted().join();
   if (wanted !== found) throw new Error(`${tier}: the graph's inputs are ${found}, not ${wanted}`);
-  const loaded = { session, shape, pace: new Pace(seed) };
+  const pace = new Pace(seed);
+  const prefixes = prefixCache(PREFIX_CACHE_BYTES);
+  const loaded = { session, shape, pace, prefixes, runner: new Runner({ session, trunk: shape.trunk, pace, nowMs: monotonicMs }) };
   await warmUp(loaded);
   return loaded;
 }
 
 /** The first runs of a session allocate its memory and take several times as long: no request should be the one to wait. */
-async function warmUp({ session, shape, pace }: LoadedTier): Promise<void> {
+async function warmUp({ runner, ...loaded }: LoadedTier): Promise<void> {
   const options = {
     prompt: new TextEncoder().encode('Once upon a time '),
     maxBytes: 16,
@@ -39,10 +45,11 @@ async function warmUp({ session, shape, pace }: LoadedTier): Promise<void> {
     seed: 0,
     stop: [],
     logitBias: new Map<number, number>(),
+    cacheSalt: '',
     deadlineAtMs: Infinity,
   };
-  const generation = new Generation({ session, shape, pace, nowMs: monotonicMs }, options);
-  while (generation.outcome === undefined) await generation.step();
+  const generation = new Generation({ ...loaded, nowMs: monotonicMs }, options);
+  while (generation.outcome === undefined) await runner.run([generation]);
 }
 
 function cacheNames(layers: number): string[] {

@@ -21,6 +21,8 @@ export interface GenerateOptions {
   readonly stop: readonly Uint8Array[];
   /** Byte value to the bias added to its logit. */
   readonly logitBias: ReadonlyMap<number, number>;
+  /** Prompts share what has been read of a common beginning with those of the same salt only: no client learns what another asked. */
+  readonly cacheSalt: string;
   /** Epoch milliseconds, as `performance.timeOrigin + performance.now()`; Infinity = none. */
   readonly deadlineAtMs: number;
 }
@@ -36,6 +38,8 @@ export interface GenerateTimings {
   readonly prefillMs: number;
   /** Its own later runs, one for each further patch; a window that slides adds the re-reading of what was kept. */
   readonly decodeMs: number;
+  /** What those would have taken without other texts in them. */
+  readonly decodeAloneMs: number;
   /** From the call to the first byte; equals the whole time when no byte came. */
   readonly firstByteMs: number;
 }
@@ -44,11 +48,16 @@ export interface GenerateResult {
   readonly stopCause: StopCause;
   /** Complete patches of [begin of document, ...prompt] that are left to read once it fits the context. 0 if the tier never became warm. */
   readonly promptPatches: number;
+  /** Of those, how many had been read for an earlier prompt and were not read again; and how many of the prompt's ids these hold. */
+  readonly cachedPatches: number;
+  readonly cachedBytes: number;
   /** Bytes yielded. */
   readonly completionBytes: number;
   readonly decodedPatches: number;
   /** The oldest part of the text no longer fitted the context and was forgotten. */
   readonly contextTruncated: boolean;
+  /** Texts in its decode runs after the first patch, itself among them, on average. */
+  readonly meanBatch: number;
   readonly timings: GenerateTimings;
 }
 
@@ -79,6 +88,8 @@ export interface Engine {
   isWarm(placement: Placement): boolean;
   /** Whether one more copy of the tier would find memory, if need be that of idle ones. */
   hasRoom(tier: string): boolean;
+  /** By worker: of such a prompt's patches, how many would probably not have to be read again. */
+  cachedPatches(tier: string, prompt: PromptIds, cacheSalt: string): readonly number[];
   /** Loads a tier into a worker (single flight); the load's measured ms. */
   load(placement: Placement): Promise<number>;
   /** Yields raw bytes a patch at a time; returns the result. Aborting ends compute before the next run. */

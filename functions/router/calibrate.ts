@@ -22,7 +22,7 @@ export async function* calibrationProbes(engine: Pick<Engine, 'generate'>, place
 /** No deadline: in an earliest-deadline-first worker a probe runs only when nothing else does. */
 async function probe(engine: Pick<Engine, 'generate'>, placement: Placement, shape: typeof SETTLE): Promise<GenerateResult> {
   const prompt = new TextEncoder().encode(SENTENCE.repeat(Math.ceil(shape.promptBytes / SENTENCE.length)).slice(0, shape.promptBytes));
-  const options = { prompt, maxBytes: shape.textBytes, temperature: 1, topP: 1, topK: 0, seed: 0, stop: [], logitBias: new Map(), deadlineAtMs: Infinity };
+  const options = { prompt, maxBytes: shape.textBytes, temperature: 1, topP: 1, topK: 0, seed: 0, stop: [], logitBias: new Map(), cacheSalt: 'calibration', deadlineAtMs: Infinity };
   const generation = engine.generate(placement, options, new AbortController().signal);
   for (;;) {
     const step = await generation.next();

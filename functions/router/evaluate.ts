@@ -65,7 +65,8 @@ function evaluatePlacement(request: RouteRequest, { id: tier, trunk }: Manifest,
   const { nowMs, model, ledgers } = around;
   const ledger = ledgers[worker] as WorkerLedger;
   const placement = { tier, worker };
-  const work = { ...request, promptPatches: request.promptPatches[tier] as number };
+  const cachedPatches = request.cachedPatches?.[tier]?.[worker] ?? 0;
+  const work = { ...request, promptPatches: request.promptPatches[tier] as number, cachedPatches };
   const alone = predictCompute(model, placement, work, 0);
   const others = othersBusy(ledgers, worker, nowMs, request.generations * (alone.prefillMs + alone.decodeMs));
   const compute = predictCompute(model, placement, work, others);
@@ -116,7 +117,7 @@ function evaluatePlacement(request: RouteRequest, { id: tier, trunk }: Manifest,
     predictedFirstByteMs: elapsedMs + beforeMs + prefillMs * tail + extra.p95Ms,
     plannedBytes: compute.plannedBytes,
     workMs,
-    runMs: Math.max(compute.stepMs, compute.prefillMs * Math.min(1, chunkPatches(trunk) / work.promptPatches)),
+    runMs: Math.max(compute.stepMs, compute.prefillMs * Math.min(1, chunkPatches(trunk) / (work.promptPatches - cachedPatches))),
     promisedMs: now === 'fits' ? workMs : prefillMs + LEAST_SHARE * (textMs - prefillMs),
     cheapestMs: elapsedMs + prefillMs * tail + extra.p95Ms,
     excessMs: Math.max(0, soonestP95Ms - request.budgetMs),

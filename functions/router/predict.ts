@@ -169,22 +169,12 @@ function decodeCounts(tier: TierModel, pastPatches: number, patches: number): Pa
   return [steps, steps * meanContext];
 }
 
-/** What an engine reports that shares runs and keeps prefixes; one that does neither leaves it out. */
-export type EngineResult = GenerateResult & {
-  /** Of `promptPatches`, those that were not read because a prompt before began alike. */
-  readonly cachedPatches?: number;
-  /** Rows of its decode runs, mean; 1 when alone. */
-  readonly meanBatch?: number;
-  /** `decodeAloneMs`: what its decode runs would have taken without others in them. */
-  readonly timings: { readonly decodeAloneMs?: number };
-};
-
 export interface Observation {
   readonly placement: Placement;
   readonly lengthClass: LengthClass;
   /** Mean number of other workers that computed meanwhile. */
   readonly othersBusy: number;
-  readonly result: EngineResult;
+  readonly result: GenerateResult;
 }
 
 /** Learns from one generation that ended by itself, at its length or at its deadline. */
@@ -193,7 +183,7 @@ export function learnCompute(model: LatencyModel, observation: Observation): Lat
   const { tier, worker } = placement;
   const before = tierModel(model, tier);
   // Forecasts are for a text alone: what others in the same runs add is not its cost.
-  const { prefillMs, decodeMs: sharedMs, decodeAloneMs: decodeMs = sharedMs } = result.timings;
+  const { prefillMs, decodeMs: sharedMs, decodeAloneMs: decodeMs } = result.timings;
   const measuredMs = prefillMs + decodeMs;
   if (!(measuredMs > 0) || result.decodedPatches === 0) return model;
 
@@ -218,7 +208,7 @@ export function learnCompute(model: LatencyModel, observation: Observation): Lat
     ...before,
     prefill: learn(before.prefill, prefillDone, prefillMs / factor),
     decode: learn(before.decode, decodeDone, decodeMs / factor - slidesMs),
-    batch: learnBatch(before.batch, result.meanBatch ?? 1, sharedMs / decodeMs),
+    batch: learnBatch(before.batch, result.meanBatch, sharedMs / decodeMs),
     ratios: remember(before.ratios, measuredMs / foreseenMs),
     lengths: { ...before.lengths, [lengthClass]: learnLength(lengths, text) },
   };

@@ -259,8 +259,8 @@ export function createRouter({ engine, nowMs, log, record, policy = DEFAULT_POLI
     record?.(outcomeRecord({ request, decision }, outcome, { nowMs: now, othersBusy }));
     if (outcome.kind === 'failed' || outcome.result.stopCause === 'cancelled') return;
     const { result } = outcome;
-    const { queueMs, loadMs, prefillMs, decodeMs } = result.timings;
-    headroom = pay(headroom, engine.workers, prefillMs + decodeMs - admission.bookedMs / request.generations);
+    const { queueMs, loadMs, prefillMs, decodeMs, decodeAloneMs } = result.timings;
+    headroom = pay(headroom, engine.workers, prefillMs + decodeAloneMs - admission.bookedMs / request.generations);
     model = learnCompute(model, { placement, lengthClass: request.lengthClass, othersBusy, result });
     if (admission.alone && lastTickets.get(placement.worker) === ticket) model = learnBetween(model, result);
     if (request.generations === 1) {

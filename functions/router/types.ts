@@ -25,6 +25,8 @@ export interface RouteRequest {
   readonly promptBytes: number;
   /** Of every tier that may run it: the patches that tier would read of `[bod] + prompt`, at most its context. */
   readonly promptPatches: Readonly<Record<string, number>>;
+  /** Of these, by tier and worker, such as need not be read again because a prompt before began alike; none if absent. */
+  readonly cachedPatches?: Readonly<Record<string, readonly number[]>>;
   /** At most this many bytes of text per generation. */
   readonly maxBytes: number;
   /** What its length is foretold from. */

@@ -126,7 +126,12 @@ export function finishReason(cause: StopCause): FinishReason {
 export function usage({ prompts }: Admitted, results: readonly GenerateResult[]): Usage {
   const promptIds = sum(prompts.map(({ ids }) => ids.length));
   const completionBytes = sum(results.map((result) => result.completionBytes));
-  return { prompt_tokens: promptIds, completion_tokens: completionBytes, total_tokens: promptIds + completionBytes };
+  return {
+    prompt_tokens: promptIds,
+    completion_tokens: completionBytes,
+    total_tokens: promptIds + completionBytes,
+    prompt_tokens_details: { cached_tokens: sum(results.map(({ cachedBytes }) => cachedBytes)) },
+  };
 }
 
 function sum(values: readonly number[]): number {

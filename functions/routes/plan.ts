@@ -31,7 +31,7 @@ export interface Plan {
   readonly promptsFor: (tier: string) => readonly Prompt[];
 }
 
-export type Sampling = Omit<GenerateOptions, 'prompt' | 'deadlineAtMs'>;
+export type Sampling = Omit<GenerateOptions, 'prompt' | 'cacheSalt' | 'deadlineAtMs'>;
 
 /** Where a request may run, and how long. */
 export interface Target {

@@ -15,6 +15,7 @@ import { type ChoiceEvent, runChoices } from './choices.js';
 import { type AppDeps, type AppEnv, logAnswer } from './context.js';
 import { asApiError } from './error-response.js';
 import type { Plan } from './plan.js';
+import { cacheSalt, knowingCache } from './prompt-cache.js';
 import { sseBody, sseLine } from './sse.js';
 import { type Ended, Tally } from './tally.js';
 import { tooLate } from './too-late.js';
@@ -35,7 +36,8 @@ export async function respond(c: Context<AppEnv>, deps: AppDeps, plan: Plan, sha
   const { promptBytes, maxBytes, generations } = plan.route;
   const tokens = (promptBytes + maxBytes) * generations;
   await spend(c, deps.access, 'tokens', tokens);
-  const decision = deps.router.route(plan.route);
+  const salt = await cacheSalt(c.req.header('authorization'));
+  const decision = deps.router.route(knowingCache(deps.engine, plan, salt));
   if (decision.kind !== 'admitted') {
     await deps.access.limits.giveBack('tokens', c.var.client, tokens);
     throw refused(decision, plan.route);
@@ -47,18 +49,18 @@ export async function respond(c: Context<AppEnv>, deps: AppDeps, plan: Plan, sha
     prompts: plan.promptsFor(decision.placement.tier),
     decision,
   };
-  const run = start(c, deps, admitted, shape);
+  const run = start(c, deps, admitted, shape, salt);
   return form.stream ? inPieces(c, deps, run, form.stream_options?.include_usage === true) : atOnce(c, deps, run);
 }
 
-function start(c: Context<AppEnv>, deps: AppDeps, admitted: Admitted, shape: AnswerShape): Run {
+function start(c: Context<AppEnv>, deps: AppDeps, admitted: Admitted, shape: AnswerShape, cacheSalt: string): Run {
   const { plan, prompts, decision } = admitted;
   const { deadlineAtMs, placement } = decision;
   c.set('decision', decision);
   for (const [name, value] of Object.entries(promiseHeaders(admitted))) c.header(name, value);
   const flight = deps.drain.takeOff(c.req.raw.signal);
   const generations = prompts.map(({ ids: prompt }) =>
-    follow(deps.router, decision, deps.engine.generate(placement, { ...plan.sampling, prompt, deadlineAtMs }, flight.signal)),
+    follow(deps.router, decision, deps.engine.generate(placement, { ...plan.sampling, prompt, cacheSalt, deadlineAtMs }, flight.signal)),
   );
   return {
     shape,

@@ -8,6 +8,7 @@ import { planCompletion } from './completion-plan.js';
 import { type App, type AppDeps, arrivalOf } from './context.js';
 import { errorResponses } from './documented-errors.js';
 import type { Plan } from './plan.js';
+import { cacheSalt, knowingCache } from './prompt-cache.js';
 
 const route = createRoute({
   method: 'post',
@@ -24,7 +25,8 @@ export function registerRoute(app: App, { engine, router, budgetDefaults }: Pick
   app.openAPIRegistry.registerPath(route);
   app.post(route.path, async function explain(c) {
     const plan = planCompletion(await readBody(c.req.raw, completionRequestSchema), arrivalOf(c), engine.manifests, budgetDefaults);
-    return c.json(answer(plan, router.policy, router.explain(plan.route)));
+    const salt = await cacheSalt(c.req.header('authorization'));
+    return c.json(answer(plan, router.policy, router.explain(knowingCache(engine, plan, salt))));
   });
 }
 

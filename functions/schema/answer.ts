@@ -13,7 +13,14 @@ export const answerFields = {
 };
 
 export const usageSchema = z
-  .object({ prompt_tokens: z.int(), completion_tokens: z.int(), total_tokens: z.int() })
+  .object({
+    prompt_tokens: z.int(),
+    completion_tokens: z.int(),
+    total_tokens: z.int(),
+    prompt_tokens_details: z.object({
+      cached_tokens: z.int().meta({ description: 'Of the prompt, what had been read for an earlier one with the same beginning and the same key.' }),
+    }),
+  })
   .openapi('Usage', { description: 'In bytes: one token is one byte, or a mark in a chat that says whose turn begins or ends.' });
 
 /** What the router promised and what came of it. */

@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Manifest } from '../../functions/schema/manifest.js';
+import type { Contender } from './child.js';
 import { writeRandomLlama as writeGguf } from './gguf/random-llama.js';
 import { type LlamaShape, llamaShape } from './llama-shape.js';
 import { writeRandomLlama as writeOnnx } from './onnx/random-llama.js';
@@ -13,10 +14,7 @@ import type { LlamaCppTask, StlmTask, Task, TransformersTask } from './systems/p
 
 export type System = 'stlm' | 'node-llama-cpp' | 'transformers.js';
 
-export interface Entrant {
-  readonly system: System;
-  readonly settings: string;
-  /** The program of `systems/` that runs it. */
+export interface Entrant extends Contender {
   readonly program: 'stlm' | 'llama-cpp' | 'transformers';
   readonly task: Task;
 }
@@ -46,12 +44,18 @@ function ours({ id, defaultPrecision }: Manifest, { artifacts, folder, threads, 
   });
 }
 
+/** The llama of random weights of a shape, written if it is not there yet. */
+export async function llamaFile(id: string, shape: LlamaShape, type: 'Q4_0' | 'Q8_0', folder: string): Promise<string> {
+  const model = join(folder, `${id}-${shape.layers}x${shape.width}.${type}.gguf`);
+  if (!existsSync(model)) await writeGguf(model, shape, type);
+  return model;
+}
+
 async function llamaCpp({ id, parameters }: Manifest, { folder, threads, decodeBytes }: Arena): Promise<Entrant[]> {
   const entrants: Entrant[] = [];
   for (const shape of shapesAt(parameters.unique)) {
     for (const type of ['Q4_0', 'Q8_0'] as const) {
-      const model = join(folder, `${id}-${shape.layers}x${shape.width}.${type}.gguf`);
-      if (!existsSync(model)) await writeGguf(model, shape, type);
+      const model = await llamaFile(id, shape, type, folder);
       for (const count of threads) {
         for (const flashAttention of [true, false]) {
           const task: LlamaCppTask = { model, threads: count, flashAttention, decodeBytes };
@@ -78,12 +82,12 @@ async function transformers({ id, parameters }: Manifest, { folder, threads, dec
 }
 
 /** Deep and thin is what peers train, wide and shallow what a CPU runs fastest: the faster of the two counts. */
-function shapesAt(parameters: number): LlamaShape[] {
+export function shapesAt(parameters: number): LlamaShape[] {
   const deep = llamaShape(parameters, 'deep');
   const wide = llamaShape(parameters, 'wide');
   return deep.width === wide.width ? [deep] : [deep, wide];
 }
 
-function inThreads(count: number): string {
+export function inThreads(count: number): string {
   return count === 1 ? '1 thread' : `${count} threads`;
 }

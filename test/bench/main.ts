@@ -1,11 +1,13 @@
 #!/usr/bin/env node
-/** `npm run bench -- decode`, `-- router`, `-- trace`, `-- replay` and `-- memory`. */
+/** `npm run bench -- decode`, `-- batch`, `-- prefix`, `-- router`, `-- trace`, `-- replay` and `-- memory`. */
 import { availableParallelism } from 'node:os';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { SCENARIOS } from '../load/scenarios.js';
+import { benchBatch } from './batch.js';
 import { benchDecode } from './decode.js';
 import { benchMemory } from './memory.js';
+import { benchPrefix } from './prefix.js';
 import { benchReplay } from './replay.js';
-import { SCENARIOS } from '../load/scenarios.js';
 import { benchRouter, benchTrace } from './router.js';
 
 const program = new Command('bench').description('Measures STLM: decoding beside its peers, and the router under load.').showHelpAfterError();
@@ -22,6 +24,27 @@ program
   .option('--folder <folder>', 'where the random models are written and kept', '.bench')
   .option('--json <file>', 'also write the figures to this file')
   .action(({ bytes, ...options }) => benchDecode({ decodeBytes: bytes, ...options }));
+
+program
+  .command('batch')
+  .description('Streams of text at the same time, through the pool of the server, beside llama.cpp decoding as many sequences together.')
+  .option('--artifacts <folder>', 'where the tiers are', 'model-core/artifacts')
+  .option('--tiers <ids>', 'which, separated by commas', list, ['stlm-50m', 'stlm-100m'])
+  .option('--streams <counts>', 'how many at a time, separated by commas', counts, [1, 2, 4, 8, 16])
+  .option('--seconds <count>', 'for which each number of streams is counted', count, 3)
+  .option('--repeats <count>', 'interleaved rounds, of which the median is reported', count, 3)
+  .option('--folder <folder>', 'where the random models are written and kept', '.bench')
+  .option('--json <file>', 'also write the figures to this file')
+  .action(benchBatch);
+
+program
+  .command('prefix')
+  .description('The time to the first byte after a prompt that was never read, and after the same again.')
+  .option('--artifacts <folder>', 'where the tiers are', 'model-core/artifacts')
+  .option('--bytes <count>', 'of the prompt', count, 2_048)
+  .option('--repeats <count>', 'prompts, of which the median is reported', count, 7)
+  .option('--folder <folder>', 'where prepared models are kept', '.bench')
+  .action(benchPrefix);
 
 program
   .command('router')

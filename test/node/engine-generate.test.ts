@@ -1,10 +1,11 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Generation, type GenerationOutcome } from '../../functions/engine/generate.js';
+import type { GenerationOutcome } from '../../functions/engine/generate.js';
 import { Pace } from '../../functions/engine/pace.js';
 import { SPECIAL } from '../../functions/engine/patch.js';
 import type { GenerateOptions } from '../../functions/engine/types.js';
 import { RecurrentSession } from './engine-recurrent-session.js';
+import { Solo } from './engine-solo.js';
 
 /** A character a byte, so that any bytes can be compared and cut as text. */
 const bytes = (text: string) => new Uint8Array(Buffer.from(text, 'latin1'));
@@ -17,15 +18,15 @@ interface Run {
   readonly session: RecurrentSession;
 }
 
-const greedy = { maxBytes: 80, temperature: 0, topP: 1, topK: 0, seed: 1, stop: [], logitBias: new Map(), deadlineAtMs: Infinity };
+const greedy = { maxBytes: 80, temperature: 0, topP: 1, topK: 0, seed: 1, stop: [], logitBias: new Map(), cacheSalt: '', deadlineAtMs: Infinity };
 
-function begin(options: Partial<GenerateOptions>, session = new RecurrentSession(), nowMs = () => 0, stepMs = 0): Generation {
+function begin(options: Partial<GenerateOptions>, session = new RecurrentSession(), nowMs = () => 0, stepMs = 0): Solo {
   const pace = new Pace({ prefillPatchMs: stepMs, decodePatchMs: stepMs });
   const all = { ...greedy, prompt: bytes('the '), ...options };
-  return new Generation({ session, shape: RecurrentSession.shape, pace, nowMs }, { ...all, seed: all.seed ?? 1 });
+  return new Solo({ session, shape: RecurrentSession.shape, pace, nowMs }, { ...all, seed: all.seed ?? 1 });
 }
 
-async function finish(generation: Generation, session: RecurrentSession): Promise<Run> {
+async function finish(generation: Solo, session: RecurrentSession): Promise<Run> {
   const chunks: Uint8Array[] = [];
   while (generation.outcome === undefined) chunks.push(await generation.step());
   return { text: text(chunks), chunks: chunks.map((chunk) => text([chunk])), outcome: generation.outcome, session };
@@ -48,15 +49,15 @@ describe('a generation', () => {
 
   test('reads a long prompt in chunks of at most 64 patches, and only the last decodes', async () => {
     const { session } = await generate({ prompt: bytes('ab '.repeat(60)), maxBytes: 1 });
-    expect(session.runs).toEqual([{ patches: 61, past: 0, decodes: true }]);
+    expect(session.runs).toEqual([{ patches: 61, past: 0, decodes: true, texts: 1 }]);
     const shape = { ...RecurrentSession.shape, contextPatches: 400 };
     const long = new RecurrentSession();
     const pace = new Pace({ prefillPatchMs: 0, decodePatchMs: 0 });
-    await finish(new Generation({ session: long, shape, pace, nowMs: () => 0 }, { ...greedy, prompt: bytes('ab '.repeat(150)), maxBytes: 1 }), long);
+    await finish(new Solo({ session: long, shape, pace, nowMs: () => 0 }, { ...greedy, prompt: bytes('ab '.repeat(150)), maxBytes: 1 }), long);
     expect(long.runs).toEqual([
-      { patches: 64, past: 0, decodes: false },
-      { patches: 64, past: 64, decodes: false },
-      { patches: 23, past: 128, decodes: true },
+      { patches: 64, past: 0, decodes: false, texts: 1 },
+      { patches: 64, past: 64, decodes: false, texts: 1 },
+      { patches: 23, past: 128, decodes: true, texts: 1 },
     ]);
   });
 
@@ -66,7 +67,7 @@ describe('a generation', () => {
     const run = async (promptText: string, maxBytes: number) => {
       const session = new RecurrentSession();
       const pace = new Pace({ prefillPatchMs: 0, decodePatchMs: 0 });
-      return finish(new Generation({ session, shape, pace, nowMs: () => 0 }, { ...greedy, prompt: bytes(promptText), maxBytes }), session);
+      return finish(new Solo({ session, shape, pace, nowMs: () => 0 }, { ...greedy, prompt: bytes(promptText), maxBytes }), session);
     };
     const start = await run(prompt, 700);
     expect(start.session.runs.length).toBeGreaterThan(10);
@@ -142,7 +143,7 @@ describe('a generation', () => {
     expect(outcome).toMatchObject({ contextTruncated: true, stopCause: 'length' });
     for (const { past, patches } of session.runs) expect(past + patches).toBeLessThanOrEqual(64);
     const slid = session.runs.find(({ past }, index) => index > 0 && past === 0);
-    expect(slid).toEqual({ patches: 32, past: 0, decodes: true });
+    expect(slid).toEqual({ patches: 32, past: 0, decodes: true, texts: 1 });
   });
 
   test('after forgetting goes on as a fresh reading of the whole text does', async () => {
@@ -160,7 +161,7 @@ describe('a generation', () => {
     const other = await generate({ prompt: bytes('yy qq ' + prompt), maxBytes: 30 });
     expect(long.outcome.contextTruncated).toBe(true);
     expect(long.text).toBe(other.text);
-    expect(long.session.runs[0]).toEqual({ patches: 32, past: 0, decodes: true });
+    expect(long.session.runs[0]).toEqual({ patches: 32, past: 0, decodes: true, texts: 1 });
   });
 
   test.each([[63], [64], [65], [200]])('of a prompt of %d patches says how many of them it read', async (patches) => {

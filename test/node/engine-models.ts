@@ -58,6 +58,6 @@ export const bytesOf = (text: string) => new Uint8Array(Buffer.from(text, 'latin
 export const textOf = (chunks: readonly Uint8Array[]) => Buffer.concat(chunks).toString('latin1');
 
 export function greedy(prompt: string, options: Partial<GenerateOptions> = {}): GenerateOptions & { seed: number } {
-  const defaults = { maxBytes: 60, temperature: 0, topP: 1, topK: 0, stop: [], logitBias: new Map<number, number>(), deadlineAtMs: Infinity };
+  const defaults = { maxBytes: 60, temperature: 0, topP: 1, topK: 0, stop: [], logitBias: new Map<number, number>(), cacheSalt: '', deadlineAtMs: Infinity };
   return { ...defaults, prompt: bytesOf(prompt), ...options, seed: options.seed ?? 1 };
 }

@@ -4,7 +4,7 @@ import { Pace } from '../../functions/engine/pace.js';
 const seeded = () => new Pace({ prefillPatchMs: 0.5, decodePatchMs: 2 });
 
 function observeDecodes(pace: Pace, ...ms: number[]): void {
-  for (const each of ms) pace.observe(1, true, each);
+  for (const each of ms) pace.observe({ texts: 1, patches: 1, decodes: true, ms: each });
 }
 
 describe('the pace of a tier', () => {
@@ -32,12 +32,23 @@ describe('the pace of a tier', () => {
 
   test('learns the cost of a prompt from long chunks only, whether or not they decode', () => {
     const pace = seeded();
-    for (let run = 0; run < 16; run += 1) pace.observe(2, true, 400);
+    for (let run = 0; run < 16; run += 1) pace.observe({ texts: 1, patches: 2, decodes: true, ms: 400 });
     expect(pace.likelyMs(101)).toBe(2 + 100 * 0.5);
-    for (let run = 0; run < 16; run += 1) pace.observe(64, false, 64);
+    for (let run = 0; run < 16; run += 1) pace.observe({ texts: 1, patches: 64, decodes: false, ms: 64 });
     expect(pace.likelyMs(101)).toBe(2 + 100);
-    for (let run = 0; run < 16; run += 1) pace.observe(50, true, 2 + 100);
+    for (let run = 0; run < 16; run += 1) pace.observe({ texts: 1, patches: 50, decodes: true, ms: 2 + 100 });
     expect(pace.likelyMs(101)).toBe(2 + 200);
+  });
+
+  test('knows what further texts add to a run, and what a run would have been without them', () => {
+    const pace = seeded();
+    let aloneMs = 0;
+    for (let run = 0; run < 16; run += 1) aloneMs = pace.observe({ texts: 5, patches: 1, decodes: true, ms: 6 });
+    expect([1, 2, 9].map((texts) => pace.likelySharedMs(texts))).toEqual([2, 3, 10]);
+    expect(aloneMs).toBe(2);
+    expect(pace.likelyMs(1)).toBe(2);
+    // Of a run that took twice as long, so would the one alone have.
+    expect(pace.observe({ texts: 5, patches: 1, decodes: true, ms: 12 })).toBe(4);
   });
 
   test('yields when it is doubted, so that a wrong estimate cannot stop all runs for good', () => {

@@ -90,6 +90,49 @@ describe('a pool of workers', () => {
     expect(together.map(({ text }) => text)).toEqual(alone);
   });
 
+  test('gives a seed the same bytes among texts that share runs as alone', async () => {
+    const pool = await openPool();
+    const options = greedy(PROMPT, { temperature: 1, seed: 12, maxBytes: 200 });
+    const alone = await generate(pool, options);
+    const others = [1, 2, 3, 4, 5, 6].map(() => generate(pool, { ...greedy(PROMPT, { temperature: 1, maxBytes: 400 }), seed: undefined }));
+    expect((await generate(pool, options)).text).toBe(alone.text);
+    for (const { text, result } of await Promise.all(others)) expect(result.completionBytes).toBe(text.length);
+  });
+
+  test('says of texts that shared runs what they took and what they would have taken alone', async () => {
+    const pool = await openPool();
+    await pool.load(place());
+    const options = { ...greedy(PROMPT, { temperature: 1, maxBytes: 400, logitBias: endless.logitBias }), seed: undefined };
+    const results = (await Promise.all(Array.from({ length: 8 }, () => generate(pool, options)))).map(({ result }) => result);
+    for (const { timings } of results) expect(timings.decodeAloneMs).toBeLessThan(timings.decodeMs);
+    const { timings } = (await generate(pool, options)).result;
+    expect(timings.decodeAloneMs).toBe(timings.decodeMs);
+  });
+
+  test('lets a text go on when another in its runs is cancelled', async () => {
+    const pool = await openPool();
+    const abort = new AbortController();
+    const options = { ...greedy(PROMPT, { temperature: 1, maxBytes: 400, logitBias: endless.logitBias }), seed: undefined };
+    const [cancelled, ...others] = [0, 1, 2].map((index) => generate(pool, { ...options, maxBytes: index === 0 ? 1e6 : 400 }, index === 0 ? abort.signal : undefined));
+    await sleep(20);
+    abort.abort();
+    expect((await cancelled!).result.stopCause).toBe('cancelled');
+    for (const { text, result } of await Promise.all(others)) {
+      expect(result.stopCause).toBe('length');
+      expect(text).toHaveLength(400);
+    }
+  });
+
+  test('knows what its workers need not read again', async () => {
+    const pool = await openPool({ workers: 2 });
+    const options = greedy('ab '.repeat(80));
+    expect(pool.cachedPatches(TINY, options.prompt, '')).toEqual([0, 0]);
+    await generate(pool, options);
+    const promised = pool.cachedPatches(TINY, options.prompt, '');
+    expect(promised).toEqual([80, 0]);
+    expect((await generate(pool, options)).result.cachedPatches).toBe(promised[0]);
+  });
+
   test('runs the earlier deadline first, whichever came first', async () => {
     const pool = await openPool();
     await pool.load(place());

@@ -7,8 +7,8 @@ import type { Feeds, Session, Tensor } from '../../functions/engine/session.js';
  */
 export class RecurrentSession implements Session {
   static readonly shape = { trunk: { layers: 2, kvHeads: 2, headDim: 1 }, contextPatches: 64, chunkPatches: 64 };
-  /** Patches read and whether a patch was decoded, run by run. */
-  readonly runs: { patches: number; past: number; decodes: boolean }[] = [];
+  /** Of how many texts, patches read of each, and whether a patch was decoded, run by run; `past` is the first text's. */
+  readonly runs: { patches: number; past: number; decodes: boolean; texts: number }[] = [];
   /** Every id it has yielded. */
   readonly decoded: number[] = [];
   /** A greedy text never ends by itself, and a sampled one hardly, unless this is raised. */
@@ -23,38 +23,48 @@ export class RecurrentSession implements Session {
   async run(feeds: Feeds, outputs: readonly string[]): Promise<Record<string, Tensor>> {
     const ids = input(feeds, 'ids').data as Int32Array;
     const pos = input(feeds, 'pos').data as BigInt64Array;
-    const [, rows, cap] = input(feeds, 'ids').dims as [number, number, number];
+    const [texts, rows, cap] = input(feeds, 'ids').dims as [number, number, number];
     const patches = rows - 1;
-    const past = (input(feeds, 'tot').data as Int32Array)[0]! - patches;
+    const seqk = input(feeds, 'seqk').data as Int32Array;
+    const pasts = Array.from(seqk, (last) => last - patches + 1);
     const decodes = (input(feeds, 'steps').data as BigInt64Array)[0] === BigInt(PATCH_CAP);
-    if (cap !== PATCH_CAP || (input(feeds, 'seqk').data as Int32Array)[0] !== past + patches - 1) throw new Error('inconsistent inputs');
-    this.runs.push({ patches, past, decodes });
+    const total = (input(feeds, 'tot').data as Int32Array)[0]!;
+    if (cap !== PATCH_CAP || seqk.length !== texts || Math.max(...pasts) + patches !== total) throw new Error('inconsistent inputs');
+    if (texts > 1 && patches > 1) throw new Error('a batch reads one patch');
+    this.runs.push({ patches, past: pasts[0]!, decodes, texts });
     this.onRun();
 
-    let state = past === 0 ? 1 : this.#stateAt(feeds, past - 1);
-    const newkv = new Float32Array(patches * 8);
-    for (let patch = 0; patch < patches; patch += 1) {
-      state = mix(state, Number(pos[patch]));
-      // The row before the window feeds hash features only, as in the model: it colours the first patch.
-      for (const id of ids.subarray(patch * PATCH_CAP, (patch + 2) * PATCH_CAP)) state = mix(state, id);
-      for (let slot = 0; slot < 8; slot += 1) newkv[patch * 8 + slot] = slotValue(state, slot);
+    const newkv = new Float32Array(texts * patches * 8);
+    const decoded: number[][] = [];
+    for (const [text, past] of pasts.entries()) {
+      let state = past === 0 ? 1 : this.#stateAt(feeds, text, past - 1);
+      const own = ids.subarray(text * rows * PATCH_CAP, (text + 1) * rows * PATCH_CAP);
+      for (let patch = 0; patch < patches; patch += 1) {
+        state = mix(state, Number(pos[text * patches + patch]));
+        // The row before the window feeds hash features only, as in the model: it colours the first patch.
+        for (const id of own.subarray(patch * PATCH_CAP, (patch + 2) * PATCH_CAP)) state = mix(state, id);
+        for (let slot = 0; slot < 8; slot += 1) newkv[(text * patches + patch) * 8 + slot] = slotValue(state, slot);
+      }
+      if (!decodes) continue;
+      decoded.push([...this.#decode(state, own, this.#noiseOf(feeds, text, texts))]);
+      this.decoded.push(...decoded.at(-1)!);
     }
-    const all: Record<string, Tensor> = { newkv: this.tensor('float32', newkv, [1, patches, 8]) };
+    const all: Record<string, Tensor> = { newkv: this.tensor('float32', newkv, [texts, patches, 8]) };
     if (decodes) {
-      const toks = Int32Array.from(this.#decode(state, ids, (patches + 1) * PATCH_CAP, input(feeds, 'noise').data as Float32Array));
-      this.decoded.push(...toks);
-      all['toks'] = this.tensor('int32', toks, [toks.length, 1]);
+      const turns = Math.max(...decoded.map(({ length }) => length));
+      const toks = Int32Array.from({ length: turns * texts }, (_, at) => decoded[at % texts]![Math.floor(at / texts)] ?? SPECIAL.pad);
+      all['toks'] = this.tensor('int32', toks, [turns, texts]);
     }
     return Object.fromEntries(outputs.map((name) => [name, all[name] as Tensor]));
   }
 
   /** The state after a cached patch; every layer, head, key and value must agree on it. */
-  #stateAt(feeds: Feeds, patch: number): number {
+  #stateAt(feeds: Feeds, text: number, patch: number): number {
     const states = new Set<number>();
     for (const [buffer, name] of ['pk0', 'pv0', 'pk1', 'pv1'].entries()) {
       const { data, dims } = input(feeds, name);
       for (let head = 0; head < 2; head += 1) {
-        const value = (data as Float32Array)[head * (dims[2] as number) + patch] as number;
+        const value = (data as Float32Array)[(text * 2 + head) * (dims[2] as number) + patch] as number;
         states.add(value - (buffer * 2 + head) * SLOT);
       }
     }
@@ -62,8 +72,19 @@ export class RecurrentSession implements Session {
     return [...states][0] as number;
   }
 
-  *#decode(state: number, ids: Int32Array, end: number, noise: Float32Array): Generator<number> {
-    let afterWord = isWordByte(ids.subarray(end - PATCH_CAP, end).findLast((id) => id !== SPECIAL.pad) as number);
+  /** Of one text: [PATCH_CAP, VOCABULARY]. */
+  #noiseOf(feeds: Feeds, text: number, texts: number): Float32Array {
+    const noise = input(feeds, 'noise').data as Float32Array;
+    const own = new Float32Array(PATCH_CAP * VOCABULARY);
+    for (let turn = 0; turn < PATCH_CAP; turn += 1) {
+      const from = (turn * texts + text) * VOCABULARY;
+      own.set(noise.subarray(from, from + VOCABULARY), turn * VOCABULARY);
+    }
+    return own;
+  }
+
+  *#decode(state: number, ids: Int32Array, noise: Float32Array): Generator<number> {
+    let afterWord = isWordByte(ids.subarray(-PATCH_CAP).findLast((id) => id !== SPECIAL.pad) as number);
     let inner = state;
     for (let turn = 0; turn < PATCH_CAP; turn += 1) {
       let best = 0;

@@ -2,7 +2,6 @@ import { readdir } from 'node:fs/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterAll, describe, expect, test } from 'vitest';
-import { Generation } from '../../functions/engine/generate.js';
 import type { ModelSession, OnnxRuntime } from '../../functions/engine/onnx-runtime.js';
 import { bestRuntime, openSession } from '../../functions/engine/open-session.js';
 import { loadOrtApi } from '../../functions/engine/ort-c-api.js';
@@ -12,6 +11,7 @@ import { Pace } from '../../functions/engine/pace.js';
 import { INPUT_NAMES } from '../../functions/engine/run-inputs.js';
 import type { Feeds, Session, Tensor } from '../../functions/engine/session.js';
 import { greedy, textOf, tinyModel } from './engine-models.js';
+import { Solo } from './engine-solo.js';
 
 const model = await tinyModel();
 const native = nativeRuntime(await loadOrtApi());
@@ -28,7 +28,7 @@ async function open(runtime: OnnxRuntime, threads = 1): Promise<ModelSession> {
 
 async function textFrom(session: Session, seed: number): Promise<string> {
   const pace = new Pace({ prefillPatchMs: 0, decodePatchMs: 0 });
-  const generation = new Generation({ session, shape: model.shape, pace, nowMs: () => 0 }, sampled(seed));
+  const generation = new Solo({ session, shape: model.shape, pace, nowMs: () => 0 }, sampled(seed));
   const chunks: Uint8Array[] = [];
   while (generation.outcome === undefined) chunks.push(await generation.step());
   return textOf(chunks);
@@ -79,7 +79,7 @@ async function firstFeeds(session: ModelSession): Promise<Feeds> {
     },
   };
   const pace = new Pace({ prefillPatchMs: 0, decodePatchMs: 0 });
-  await new Generation({ session: spy, shape: model.shape, pace, nowMs: () => 0 }, greedy('Once')).step();
+  await new Solo({ session: spy, shape: model.shape, pace, nowMs: () => 0 }, greedy('Once')).step();
   return seen;
 }
 

@@ -69,6 +69,49 @@ export interface ProfileMeasurement {
   readonly nodes: readonly { readonly operator: string; readonly calls: number; readonly share: number }[];
 }
 
+/** Streams of text at the same time, each of which begins another text as soon as one is over. */
+export interface StreamsTask {
+  readonly threads: number;
+  /** How many, one measurement after the other. */
+  readonly streams: readonly number[];
+  readonly seconds: number;
+}
+
+export interface StlmStreamsTask extends StreamsTask {
+  readonly artifacts: string;
+  readonly tier: string;
+  readonly preparedFolder: string;
+  readonly workers: number;
+}
+
+export interface LlamaCppStreamsTask extends StreamsTask {
+  readonly model: string;
+  readonly flashAttention: boolean;
+}
+
+/** Of all streams together, by their number as the task lists them. */
+export interface StreamsMeasurement {
+  readonly bytesPerSecond: readonly number[];
+}
+
+export const STREAM_PROMPT_BYTES = 64;
+export const STREAM_TEXT_BYTES = 512;
+/** Until all streams have begun, and memory that the first runs allocate is there. */
+export const STREAM_SETTLING_MS = 700;
+
+/** Counts what streams yield within a window of time, after they have settled. `stream` runs texts until `over`, and tells of each piece. */
+export async function countBytes(seconds: number, streams: number, stream: (index: number, over: () => boolean, piece: (bytes: number) => void) => Promise<void>): Promise<number> {
+  const fromMs = performance.now() + STREAM_SETTLING_MS;
+  const untilMs = fromMs + seconds * 1_000;
+  let total = 0;
+  const piece = (bytes: number) => {
+    const nowMs = performance.now();
+    if (nowMs >= fromMs && nowMs < untilMs) total += bytes;
+  };
+  await Promise.all(Array.from({ length: streams }, (_, index) => stream(index, () => performance.now() >= untilMs, piece)));
+  return total / seconds;
+}
+
 /** Times the first text of so many prompts; the median is reported. */
 export const FIRST_BYTE_PROBES = 5;
 

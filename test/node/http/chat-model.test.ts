@@ -2,13 +2,13 @@
 import { readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Generation } from '../../../functions/engine/generate.js';
 import { bestRuntime, openSession } from '../../../functions/engine/open-session.js';
 import { Pace } from '../../../functions/engine/pace.js';
 import type { PromptIds } from '../../../functions/engine/patch.js';
 import { WorkerPool } from '../../../functions/engine/pool.js';
 import type { ChatChunk, ChatCompletion, ChatMessage } from '../../../functions/schema/chat.js';
 import { chatModels, greedy, openRegistry, textOf, tinyModel } from '../engine-models.js';
+import { Solo } from '../engine-solo.js';
 import { listen, type TestServer } from './server.js';
 import { readChunks } from './sse.js';
 
@@ -41,7 +41,7 @@ async function continuation(prompt: PromptIds): Promise<string> {
   const { runtime } = await bestRuntime();
   const session = await openSession(file, { runtime, threads: 1 });
   const pace = new Pace({ prefillPatchMs: 0, decodePatchMs: 0 });
-  const generation = new Generation({ session, shape, pace, nowMs: () => 0 }, greedy('', { prompt, maxBytes: 40 }));
+  const generation = new Solo({ session, shape, pace, nowMs: () => 0 }, greedy('', { prompt, maxBytes: 40 }));
   const chunks: Uint8Array[] = [];
   while (generation.outcome === undefined) chunks.push(await generation.step());
   return new TextDecoder().decode(Buffer.from(textOf(chunks), 'latin1'));

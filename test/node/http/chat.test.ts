@@ -56,7 +56,7 @@ describe('a chat', () => {
       object: 'chat.completion',
       model: 'stlm-large',
       choices: [{ index: 0, message: { role: 'assistant', content: 'Hi there.', refusal: null }, logprobs: null, finish_reason: 'stop' }],
-      usage: { prompt_tokens: 9, completion_tokens: 9, total_tokens: 18 },
+      usage: { prompt_tokens: 9, completion_tokens: 9, total_tokens: 18, prompt_tokens_details: { cached_tokens: 0 } },
       stlm: { tier: 'stlm-large', stop_cause: 'eod', context_truncated: false },
     });
     expect(completion.id).toMatch(/^chatcmpl-/);
@@ -101,7 +101,7 @@ describe('a stream', () => {
   test('with include_usage has it right before [DONE], without choices', async () => {
     await open(says(['Hi ', 'there.']));
     const all = await chunks({ stream_options: { include_usage: true } });
-    expect(all.at(-1)).toMatchObject({ object: 'chat.completion.chunk', choices: [], usage: { prompt_tokens: 9, completion_tokens: 9, total_tokens: 18 } });
+    expect(all.at(-1)).toMatchObject({ object: 'chat.completion.chunk', choices: [], usage: { prompt_tokens: 9, completion_tokens: 9, total_tokens: 18, prompt_tokens_details: { cached_tokens: 0 } } });
     expect(all.slice(0, -1).map(({ usage }) => usage)).toEqual([null, null, null, null]);
   });
 

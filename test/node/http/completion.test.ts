@@ -24,7 +24,7 @@ describe('a completion', () => {
       object: 'text_completion',
       model: 'stlm-small',
       choices: [{ text: 'upon a time', index: 0, logprobs: null, finish_reason: 'stop' }],
-      usage: { prompt_tokens: 3, completion_tokens: 11, total_tokens: 14 },
+      usage: { prompt_tokens: 3, completion_tokens: 11, total_tokens: 14, prompt_tokens_details: { cached_tokens: 0 } },
     });
     expect(completion.id).toMatch(/^cmpl-/);
     expect(Math.abs(completion.created - Date.now() / 1_000)).toBeLessThan(5);
@@ -67,7 +67,7 @@ describe('a completion', () => {
     };
     const completion = await body(echo, { prompt: ['one', 'four', '5'] });
     expect(completion.choices.map(({ text, index }) => [text, index])).toEqual([['one', 0], ['four', 1], ['5', 2]]);
-    expect(completion.usage).toEqual({ prompt_tokens: 8, completion_tokens: 8, total_tokens: 16 });
+    expect(completion.usage).toEqual({ prompt_tokens: 8, completion_tokens: 8, total_tokens: 16, prompt_tokens_details: { cached_tokens: 0 } });
     expect(completion.stlm.stop_cause).toBe('deadline');
   });
 });
@@ -85,7 +85,7 @@ describe('a stream', () => {
 
   test('with include_usage has it right before [DONE], without choices', async () => {
     const all = await chunks(says(['upon ', 'a time']), { stream_options: { include_usage: true } });
-    expect(all.at(-1)).toMatchObject({ choices: [], usage: { prompt_tokens: 4, completion_tokens: 11, total_tokens: 15 } });
+    expect(all.at(-1)).toMatchObject({ choices: [], usage: { prompt_tokens: 4, completion_tokens: 11, total_tokens: 15, prompt_tokens_details: { cached_tokens: 0 } } });
     expect(all.slice(0, -1).map(({ usage }) => usage)).toEqual([null, null, null]);
   });
 

@@ -41,6 +41,10 @@ export class ScriptedEngine implements Engine {
     return true;
   }
 
+  cachedPatches(): readonly number[] {
+    return [0];
+  }
+
   async load(): Promise<number> {
     return 1;
   }
@@ -66,8 +70,8 @@ export class ScriptedEngine implements Engine {
 }
 
 function resultOf(stopCause: StopCause, completionBytes: number, promptPatches: number): GenerateResult {
-  const timings = { queueMs: 1, loadMs: 0, prefillMs: 2, decodeMs: 3, firstByteMs: 3 };
-  return { stopCause, promptPatches, completionBytes, decodedPatches: 1, contextTruncated: false, timings };
+  const timings = { queueMs: 1, loadMs: 0, prefillMs: 2, decodeMs: 3, decodeAloneMs: 3, firstByteMs: 3 };
+  return { stopCause, promptPatches, cachedPatches: 0, cachedBytes: 0, completionBytes, decodedPatches: 1, contextTruncated: false, meanBatch: 1, timings };
 }
 
 /** Says `chunks`, a patch each, and ends. */

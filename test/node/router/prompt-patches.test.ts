@@ -1,6 +1,5 @@
 /** What the router is told of a prompt is what the engine then reads of it. */
 import { expect, test } from 'vitest';
-import { Generation } from '../../../functions/engine/generate.js';
 import { Pace } from '../../../functions/engine/pace.js';
 import type { PromptIds } from '../../../functions/engine/patch.js';
 import { BUDGET_DEFAULTS } from '../../../functions/router/budget.js';
@@ -10,6 +9,7 @@ import type { Plan } from '../../../functions/routes/plan.js';
 import type { Manifest } from '../../../functions/schema/manifest.js';
 import { greedy } from '../engine-models.js';
 import { RecurrentSession } from '../engine-recurrent-session.js';
+import { Solo } from '../engine-solo.js';
 import { says, ScriptedEngine } from '../http/scripted-engine.js';
 
 const CONTEXTS: Readonly<Record<string, number>> = { 'stlm-short': 64, 'stlm-long': 150 };
@@ -23,7 +23,7 @@ async function readPatches(prompt: PromptIds, contextPatches: number): Promise<n
   const session = new RecurrentSession();
   const pace = new Pace({ prefillPatchMs: 0, decodePatchMs: 0 });
   const shape = { ...RecurrentSession.shape, contextPatches };
-  const generation = new Generation({ session, shape, pace, nowMs: () => 0 }, greedy('', { prompt, maxBytes: 1 }));
+  const generation = new Solo({ session, shape, pace, nowMs: () => 0 }, greedy('', { prompt, maxBytes: 1 }));
   while (generation.outcome === undefined) await generation.step();
   expect(generation.outcome.promptPatches).toBe(session.runs.reduce((read, { patches }) => read + patches, 0));
   return generation.outcome.promptPatches;

@@ -103,6 +103,10 @@ export class VirtualEngine implements Engine {
     });
   }
 
+  cachedPatches(): readonly number[] {
+    return Array.from({ length: this.workers }, () => 0);
+  }
+
   isWarm({ tier, worker }: Placement): boolean {
     return this.#warm.has(`${tier}/${worker}`);
   }
@@ -225,14 +229,18 @@ export class VirtualEngine implements Engine {
     job.emit({
       stopCause,
       promptPatches: job.promptPatches,
+      cachedPatches: 0,
+      cachedBytes: 0,
       completionBytes: job.bytes,
       decodedPatches: job.patches,
       contextTruncated: false,
+      meanBatch: 1,
       timings: {
         queueMs: wholeMs - job.loadMs - job.prefillMs - job.decodeMs,
         loadMs: job.loadMs,
         prefillMs: job.prefillMs,
         decodeMs: job.decodeMs,
+        decodeAloneMs: job.decodeMs,
         firstByteMs: job.firstByteMs ?? wholeMs,
       },
     });

@@ -66,6 +66,7 @@ export async function serve({ engine, router }: VirtualServer, request: RouteReq
     seed: 0,
     stop: [],
     logitBias: new Map<number, number>(),
+    cacheSalt: '',
     deadlineAtMs: answer.deadlineAtMs,
   };
   const generation = follow(router, answer, engine.generate(answer.placement, options, new AbortController().signal));

@@ -5,10 +5,13 @@ import { Warming } from '../../../functions/router/warming.js';
 const RESULT: GenerateResult = {
   stopCause: 'length',
   promptPatches: 8,
+  cachedPatches: 0,
+  cachedBytes: 0,
   completionBytes: 64,
   decodedPatches: 12,
   contextTruncated: false,
-  timings: { queueMs: 0, loadMs: 0, prefillMs: 1, decodeMs: 11, firstByteMs: 1 },
+  meanBatch: 1,
+  timings: { queueMs: 0, loadMs: 0, prefillMs: 1, decodeMs: 11, decodeAloneMs: 11, firstByteMs: 1 },
 };
 
 /** Loads end when told to. */
