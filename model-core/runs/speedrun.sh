@@ -109,10 +109,10 @@ for tier in "${tiers[@]}"; do
   mapfile -t anneal_options < <(mix "${text[@]}" "${talk[@]}" "chat-*=3.8"; rates "$(times "$peak" .4)")
   mapfile -t tune_options < <(mix "${text[@]}" "${talk[@]}" "*=.03" "chat-*=34"; rates "$(times "$peak" .1)")
   # Every stage of every tier reads in an order of its own.
-  stage "$tier" pretrain --data "$data" --seed "${number}1" "${pretrain_options[@]}" --warmdown .55 --final-rate .4 --int4-fraction 0
+  stage "$tier" pretrain --data "$data" --seed "${number}1" "${pretrain_options[@]}" --warmdown .55 --final-rate .4 --round-fraction 0
   stage "$tier" anneal --data "$data" --data "$chat" --seed "${number}2" "${anneal_options[@]}" \
-    --warmdown 1 --final-rate .25 --int4-fraction .5
-  stage "$tier" tune --data "$data" --data "$chat" --seed "${number}3" "${tune_options[@]}" --masked --warmdown 1 --int4-fraction 1
+    --warmdown 1 --final-rate .25 --round-fraction .5
+  stage "$tier" tune --data "$data" --data "$chat" --seed "${number}3" "${tune_options[@]}" --masked --warmdown 1 --round-fraction 1
   made[$tier]=$last
   below=$tier
 done

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from stlm import checkpoint
 from stlm.bpe import TokenRule
-from stlm.config import TrunkConfig
+from stlm.config import Precision, TrunkConfig
 from stlm.distributed import World
 from stlm.family import Family
 from stlm.loader import Loader, Recipe, ahead
@@ -35,6 +35,9 @@ from stlm.throughput import peak_flops, step_flops
 CHECKPOINT = "checkpoint.pt"
 METRICS = "metrics.jsonl"
 PLOT = "loss.svg"
+
+ROUNDINGS: dict[str, tuple[Precision, ...]] = {"int4": ("int4",), "uint8": ("uint8",), "both": ("int4", "uint8")}
+"""What a run may round as at its end: one file's way, or two files' by turns."""
 
 
 def rate_scale(fraction: float, step: int, warmup_steps: int, warmdown: float, final: float = 0.05) -> float:
@@ -107,6 +110,13 @@ class Trainer:
         if self.args.max_steps:
             return self.step / self.args.max_steps
         return self.seconds / self.args.max_seconds
+
+    def precision(self, step: int) -> Precision:
+        """That a step trains for: at the end of the budget, in turn what --round names."""
+        if not self.args.round_fraction or self.fraction < 1 - self.args.round_fraction:
+            return "fp32"
+        turns = ROUNDINGS[self.args.round]
+        return turns[step % len(turns)]
 
     def inherit(self, path: Path) -> None:
         """Starts from another run's weights. Raises CheckpointError when they are of another config."""
@@ -208,8 +218,10 @@ class Trainer:
         """Compiles what the run will need, on a first batch: within its budget a short stage would end before its first steps."""
         if not self.args.compile or self.fraction >= 1:
             return
-        for rounded in sorted({self.fraction >= 1 - self.args.int4_fraction, self.args.int4_fraction > 0}):
-            self.model.set_int4(rounded)
+        before: set[Precision] = {"fp32"} if self.fraction < 1 - self.args.round_fraction else set()
+        tail = set(ROUNDINGS[self.args.round]) if self.args.round_fraction else set()
+        for precision in sorted(before | tail):
+            self.model.set_precision(precision)
             self.objective(batch)[0].backward()
         self.model.zero_grad(set_to_none=True)
 
@@ -219,7 +231,7 @@ class Trainer:
         for optimizer, rates in zip(self.optimizers, self.base_rates, strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * scale
-        self.model.set_int4(self.fraction >= 1 - self.args.int4_fraction)
+        self.model.set_precision(self.precision(self.step))
         objective, plain = self.objective(batch)
         count = self.world.total(batch.ids)
         (objective / max(1, count)).backward()
@@ -247,6 +259,8 @@ class Trainer:
     def validation_line(self) -> dict[str, float]:
         if self.validation is None or self.world.rank:
             return {}
+        # Where files take turns, validations are all of the first: a curve of both would be a saw.
+        self.model.set_precision(self.precision(0))
         with torch.no_grad():
             nats, count = cross_entropy(self.model, self.validation)
         return {"validation_bits_per_byte": nats / math.log(2) / count}

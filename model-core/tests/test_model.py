@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from stlm.grow import grow
-from stlm.model import PatchLM, fake_quantize
+from stlm.model import PatchLM
 from stlm.patch import PatchRule, document_ids
-from stlm.quantize_weights import round_blocks
 from stlm.tiers import TIERS
 
 RULE = PatchRule.load()
@@ -108,10 +107,3 @@ def test_an_ablation_arm_does_not_grow_into_another_function() -> None:
     arm = dataclasses.replace(SMALL, local_width=64, local_attention=True)
     with pytest.raises(ValueError, match="local_attention"):
         grow(trained_looking(arm), dataclasses.replace(arm, layers=3))
-
-
-def test_training_rounds_weights_as_the_export_does() -> None:
-    weight = torch.randn(24, 96)
-    codes, scale = round_blocks(weight.numpy(), 4)
-    exported = ((codes.astype(np.float32) - 8) * scale[:, :, None]).reshape(24, 96)
-    np.testing.assert_allclose(fake_quantize(weight).numpy(), exported, atol=1e-6)

@@ -307,6 +307,25 @@ def test_the_learning_rate_warms_up_and_anneals() -> None:
     assert scales[50:] == sorted(scales[50:], reverse=True)
 
 
+@pytest.mark.parametrize(
+    ("more", "trained_for"),
+    [
+        (["--round-fraction", "0.25"], ["fp32", "fp32", "fp32", "int4"]),
+        (["--round", "uint8", "--round-fraction", "1"], ["uint8"] * 4),
+        (["--round", "both", "--round-fraction", "0.5"], ["fp32", "fp32", "int4", "uint8"]),
+        (["--round", "both", "--round-fraction", "0"], ["fp32"] * 4),
+    ],
+)
+def test_the_end_of_a_run_trains_for_the_files_it_is_told(corpus: Path, tmp_path: Path, more: list[str], trained_for: list[str]) -> None:
+    started = trainer.Trainer(parse(arguments(corpus, tmp_path / "run", "--max-steps", "4", *more)), TIERS["stlm-tiny"], {})
+    found = []
+    with closing(started.batches()) as batches:
+        for _ in trained_for:
+            started.train_step(next(batches)[0])
+            found.append(started.model.trunk[0].enter.precision)
+    assert found == trained_for
+
+
 def test_a_fresh_checkpoint_loads_as_the_model_it_was(tmp_path: Path, corpus: Path) -> None:
     out = tmp_path / "run"
     assert run(corpus, out, "--max-steps", "1") == 0

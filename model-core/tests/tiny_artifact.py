@@ -8,6 +8,7 @@ from pathlib import Path
 import onnx
 import torch
 
+from stlm.config import Precision
 from stlm.export import build
 from stlm.manifest import Manifest, describe_file, save_manifest
 from stlm.model import PatchLM
@@ -30,16 +31,16 @@ def random_model() -> PatchLM:
     return model.eval()
 
 
-def write_artifact(folder: Path, model: PatchLM, *, chat: bool = False) -> Manifest:
-    """The model as an fp32 artifact; `chat` says that it was tuned to chat."""
+def write_artifact(folder: Path, model: PatchLM, precision: Precision = "fp32", *, chat: bool = False) -> Manifest:
+    """The model as an artifact; `chat` says that it was tuned to chat."""
     sources = [{"name": "classics", "licence": "public domain"}]
     content = {"bytes_per_patch": 5.4, "bytes_seen": 1_000_000, "commit": "unknown", "seed": 7, "sources": sources, "chat": chat}
     manifest = describe_model(model, content)
-    graph = build(model, "fp32")
-    path = folder / "stlm-tiny.fp32.onnx"
+    graph = build(model, precision)
+    path = folder / f"stlm-tiny.{precision}.onnx"
     onnx.save(graph, path)
-    manifest["files"] = [describe_file(path, "fp32")]
-    manifest["defaultPrecision"] = "fp32"
+    manifest["files"] = [describe_file(path, precision)]
+    manifest["defaultPrecision"] = precision
     manifest["graph"] = describe_graph(graph)
     save_manifest(folder, manifest)
     return manifest
