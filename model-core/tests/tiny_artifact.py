@@ -8,11 +8,10 @@ from pathlib import Path
 import onnx
 import torch
 
-from stlm.config import Precision
+from stlm.config import ModelConfig, Precision
 from stlm.export import build
 from stlm.manifest import Manifest, describe_file, save_manifest
 from stlm.model import PatchLM
-from stlm.patch import PatchRule
 from stlm.quantize import describe_graph, describe_model
 from stlm.tiers import TIERS
 
@@ -20,14 +19,19 @@ CONTEXT = 16
 """Patches: short, so that a paragraph fills several windows."""
 
 
-def random_model() -> PatchLM:
+TINY = dataclasses.replace(TIERS["stlm-tiny"], context=CONTEXT)
+
+
+def random_model(config: ModelConfig = TINY, seed: int = 7) -> PatchLM:
     """Every parameter random, so that nothing is multiplied by a zero it was initialised with."""
-    torch.manual_seed(7)
-    model = PatchLM(dataclasses.replace(TIERS["stlm-tiny"], context=CONTEXT), PatchRule.load())
+    torch.manual_seed(seed)
+    model = PatchLM(config, config.rule())
+    tables = [table.weight for table in model.tables()]
     for parameter in model.parameters():
-        parameter.data = torch.randn_like(parameter) * (0.4 if parameter.shape[0] > 400 else parameter.shape[1] ** -0.5)
-    for table in (model.place, model.words, model.pairs):
-        table.weight.data[-1] = 0
+        in_table = any(parameter is table for table in tables)
+        parameter.data = torch.randn_like(parameter) * (0.4 if in_table else parameter.shape[1] ** -0.5)
+    for table in tables:
+        table.data[-1] = 0
     return model.eval()
 
 
