@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", type=Path, action="append", required=True, metavar="FOLDER", help="prepared shards (python -m stlm prepare); repeatable"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint, metrics and loss plot; an existing run goes on")
-    parser.add_argument("--init", type=Path, help="start from this checkpoint's weights (a grown model, an earlier stage)")
+    parser.add_argument("--init", type=Path, help="start from this checkpoint (a grown model, an earlier stage)")
     parser.add_argument(
         "--mix", action="append", default=[], metavar="SOURCE=FACTOR",
         help="multiply a source's share of the rows; SOURCE may be a pattern (chat-*); 0 drops it; repeatable"

@@ -119,12 +119,20 @@ class Trainer:
         return turns[step % len(turns)]
 
     def inherit(self, path: Path) -> None:
-        """Starts from another run's weights. Raises CheckpointError when they are of another config."""
+        """Starts from another run's weights, and its optimizers' moments where it has them. Raises CheckpointError for another config."""
         content = checkpoint.load(path)
         checkpoint.check_config(path, content, self.config, self.rule.rule_hash)
         checkpoint.load_weights(path, content, self.model)
+        # A grown or restored model has none.
+        if "optimizers" in content:
+            self.load_moments(content["optimizers"])
         self.parent_bytes = content["bytes_seen"]
         self.chat = self.chat or bool(content.get("chat"))
+
+    def load_moments(self, saved: list[dict[str, Any]]) -> None:
+        """The optimizers' state; rates and decay stay what this run's options say."""
+        for optimizer, state in zip(self.optimizers, saved, strict=True):
+            optimizer.load_state_dict({**state, "param_groups": optimizer.state_dict()["param_groups"]})
 
     def load_teacher(self, path: Path) -> PatchLM:
         """The teacher of a distillation: any size, but it must cut text as the student does."""
@@ -141,8 +149,7 @@ class Trainer:
         if "optimizers" not in content:
             raise checkpoint.CheckpointError(f"{self.path}: weights without a run; start from them with --init and another --out")
         checkpoint.load_weights(self.path, content, self.model)
-        for optimizer, state in zip(self.optimizers, content["optimizers"], strict=True):
-            optimizer.load_state_dict(state)
+        self.load_moments(content["optimizers"])
         self.loader.restore(json.loads(content["stream"]))
         self.data_state = self.loader.state
         self.step, self.bytes_seen, self.seconds = content["step"], content["run_bytes"], content["seconds"]
