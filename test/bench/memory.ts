@@ -52,7 +52,7 @@ export async function benchMemory({ artifacts, folder }: MemoryOptions): Promise
 /** A text that fills the context, and never ends by itself. */
 async function writeLong(pool: WorkerPool, placement: Placement): Promise<void> {
   const logitBias = new Map([...Array(256).keys()].map((byte) => [byte, 40]));
-  const options = { prompt: LONG_PROMPT, maxBytes: 200, temperature: 1, topP: 1, topK: 0, seed: 1, stop: [], logitBias, deadlineAtMs: Infinity };
+  const options = { prompt: LONG_PROMPT, maxBytes: 200, temperature: 1, topP: 1, topK: 0, seed: 1, stop: [], logitBias, cacheSalt: '', deadlineAtMs: Infinity };
   for await (const _ of pool.generate(placement, options, new AbortController().signal));
 }
 

@@ -56,7 +56,7 @@ async function profiled({ artifacts, tier, preparedFolder, threads }: StlmTask, 
   const prompt = new TextEncoder().encode(englishText(PROMPT_BYTES));
   // Bytes only: the text does not end before it is long enough.
   const logitBias = new Map(Array.from({ length: 256 }, (_, byte) => [byte, 40]));
-  const options = { prompt, maxBytes: TEXT_BYTES, seed: 1, temperature: TEMPERATURE, topP: 1, topK: 0, stop: [], logitBias, deadlineAtMs: Infinity };
+  const options = { prompt, maxBytes: TEXT_BYTES, seed: 1, temperature: TEMPERATURE, topP: 1, topK: 0, stop: [], logitBias, cacheSalt: '', deadlineAtMs: Infinity };
   for await (const _ of pool.generate({ tier, worker: 0 }, options, new AbortController().signal)) continue;
   await pool.close();
   return JSON.parse(await readFile(report, 'utf8')) as WorkerProfile;
