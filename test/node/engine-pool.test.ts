@@ -1,4 +1,4 @@
-import { cp, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -224,6 +224,18 @@ describe('a worker that dies', () => {
     for await (const bytes of pool.generate(place(1), greedy(PROMPT), new AbortController().signal)) again.push(bytes);
     expect(textOf(again)).toBe(expected);
   }, 30_000);
+
+  test.skipIf(process.platform !== 'linux')('leaves none of its sessions’ threads behind', async () => {
+    const pool = await openPool({ workerUrl: mortal, threads: 4 });
+    await pool.load(place());
+    const threads = async () => (await readdir('/proc/self/task')).length;
+    const before = await threads();
+    for (let life = 0; life < 3; life += 1) {
+      await expect(generate(pool, greedy('', { seed: DEADLY_SEED }))).rejects.toThrow(WorkerCrashedError);
+      await expect.poll(() => pool.isWarm(place()), { timeout: 10_000 }).toBe(true);
+    }
+    await expect.poll(threads).toBe(before);
+  }, 60_000);
 
   test('as it starts is not started again and again', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'stlm-births-'));
