@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { ByteAutomaton } from '../grammar/automaton.js';
 import type { Manifest } from '../schema/manifest.js';
 import type { PromptIds } from './patch.js';
 
@@ -25,6 +26,8 @@ export interface GenerateOptions {
   readonly cacheSalt: string;
   /** Epoch milliseconds, as `performance.timeOrigin + performance.now()`; Infinity = none. */
   readonly deadlineAtMs: number;
+  /** What the text has to be one of; anything if absent. */
+  readonly grammar?: ByteAutomaton;
 }
 
 export type StopCause = 'eod' | 'stop' | 'length' | 'deadline' | 'cancelled';
@@ -53,6 +56,7 @@ export interface GenerateResult {
   readonly cachedBytes: number;
   /** Bytes yielded. */
   readonly completionBytes: number;
+  /** Each time it was decoded, if a grammar had it decoded anew. */
   readonly decodedPatches: number;
   /** The oldest part of the text no longer fitted the context and was forgotten. */
   readonly contextTruncated: boolean;

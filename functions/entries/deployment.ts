@@ -11,6 +11,7 @@ import { Drain } from '../drain.js';
 import { bestRuntime } from '../engine/open-session.js';
 import { WorkerPool } from '../engine/pool.js';
 import { poolPlan } from '../engine/pool-plan.js';
+import { ThreadedGrammars } from '../grammar/threaded.js';
 import { thisMachine } from '../machine.js';
 import { PrometheusMetrics } from '../metrics/prometheus.js';
 import { Readiness } from '../readiness.js';
@@ -37,7 +38,8 @@ export async function deploy({ artifacts, cache, pool, keysFile, budgetDefaults,
   const router = createRouter({ engine, nowMs, log: logger, policy, ...(decisions && { record: decisions.write }) });
   const access = { keys: new KeyRing(keys.all), limits: new Limits(keys.all) };
   const [drain, readiness, metrics] = [new Drain(), new Readiness(engine), new PrometheusMetrics(engine)];
-  const app = createApp({ engine, router, budgetDefaults, access, drain, readiness, logger, metrics, nowMs, newId: randomUUID });
+  const grammars = new ThreadedGrammars(new URL('../grammar/thread.js', import.meta.url));
+  const app = createApp({ engine, router, budgetDefaults, access, grammars, drain, readiness, logger, metrics, nowMs, newId: randomUUID });
   servePages(app);
   return { app, engine, registry, router, drain, readiness, decisions, logger, preload, apiKey: keys.ownKey };
 }

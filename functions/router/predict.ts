@@ -102,7 +102,7 @@ function seedTier({ latencySeed, context, bytesPerPatch: seedBytesPerPatch }: Ma
     measured: false,
     ratios: recentFrom(PRIOR_RATIOS),
     caution: NEUTRAL,
-    lengths: { plain: lengths, stop: lengths, chat: lengths },
+    lengths: { plain: lengths, stop: lengths, chat: lengths, guided: lengths },
   };
 }
 

@@ -5,6 +5,7 @@ import { routePath } from 'hono/route';
 import type { Client } from '../access/keys.js';
 import type { Drain } from '../drain.js';
 import type { Engine } from '../engine/types.js';
+import type { GrammarCompiler } from '../grammar/grammars.js';
 import type { Metrics } from '../metrics/metrics.js';
 import type { Readiness } from '../readiness.js';
 import type { BudgetDefaults } from '../router/budget.js';
@@ -26,6 +27,7 @@ export interface AppDeps {
   readonly access: Access;
   readonly drain: Drain;
   readonly readiness: Readiness;
+  readonly grammars: GrammarCompiler;
   readonly logger: Logger;
   readonly metrics: Metrics;
   /** Epoch milliseconds, as `performance.timeOrigin + performance.now()`. */

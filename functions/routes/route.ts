@@ -7,6 +7,7 @@ import { readBody } from './body.js';
 import { planCompletion } from './completion-plan.js';
 import { type App, type AppDeps, arrivalOf } from './context.js';
 import { errorResponses } from './documented-errors.js';
+import { grammarOf } from './grammar.js';
 import type { Plan } from './plan.js';
 import { cacheSalt, knowingCache } from './prompt-cache.js';
 
@@ -21,10 +22,11 @@ const route = createRoute({
   },
 });
 
-export function registerRoute(app: App, { engine, router, budgetDefaults }: Pick<AppDeps, 'engine' | 'router' | 'budgetDefaults'>): void {
+export function registerRoute(app: App, { engine, router, grammars, budgetDefaults }: Pick<AppDeps, 'engine' | 'router' | 'grammars' | 'budgetDefaults'>): void {
   app.openAPIRegistry.registerPath(route);
   app.post(route.path, async function explain(c) {
-    const plan = planCompletion(await readBody(c.req.raw, completionRequestSchema), arrivalOf(c), engine.manifests, budgetDefaults);
+    const body = await readBody(c.req.raw, completionRequestSchema);
+    const plan = planCompletion(body, arrivalOf(c), engine.manifests, budgetDefaults, await grammarOf(body, grammars));
     const salt = await cacheSalt(c.req.header('authorization'));
     return c.json(answer(plan, router.policy, router.explain(knowingCache(engine, plan, salt))));
   });

@@ -48,7 +48,7 @@ export const decisionRecordSchema = z.object({
     promptBytes: z.int(),
     promptPatches: z.record(z.string(), z.int()),
     maxBytes: z.int(),
-    lengthClass: z.enum(['plain', 'stop', 'chat']),
+    lengthClass: z.enum(['plain', 'stop', 'chat', 'guided']),
     generations: z.int(),
   }),
   workers: z.array(z.object({ bookings: z.int(), backlogMs: ms })),
