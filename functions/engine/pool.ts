@@ -1,5 +1,5 @@
 /**
- * The engine on Node: a pool of worker threads, each of which loads tiers on demand and interleaves generations.
+ * The engine on Node: a pool of worker threads, each of which loads tiers on demand and runs generations, together or in turn.
  *
  * @module
  */

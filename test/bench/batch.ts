@@ -35,7 +35,7 @@ const DIVISIONS = [
 interface Standing {
   readonly contender: Contender;
   /** By number of streams. */
-  readonly bytesPerSecond: readonly number[];
+  readonly measurements: readonly StreamsMeasurement[];
 }
 
 export async function benchBatch(options: BatchOptions): Promise<void> {
@@ -50,7 +50,7 @@ export async function benchBatch(options: BatchOptions): Promise<void> {
     if (manifest === undefined) throw new Error(`${options.artifacts} holds no ${id}`);
     const standings = await race([...ours(manifest, options), ...(await peers(manifest, options))], options);
     console.log(report(id, standings, options.streams));
-    tiers.push({ tier: id, standings: standings.map(({ contender: { system, settings }, bytesPerSecond }) => ({ system, settings, bytesPerSecond })) });
+    tiers.push({ tier: id, standings: standings.map(({ contender: { system, settings }, measurements }) => ({ system, settings, measurements })) });
   }
   if (options.json !== undefined) {
     await writeFile(options.json, `${JSON.stringify({ date: new Date().toISOString(), machine, streams: options.streams, tiers }, null, 2)}\n`);
@@ -83,31 +83,45 @@ async function peers({ id, parameters }: Manifest, { folder, streams, seconds }:
 }
 
 async function race(contenders: readonly Contender[], { repeats, streams }: BatchOptions): Promise<Standing[]> {
-  const runs = contenders.map((contender) => ({ contender, measurements: [] as StreamsMeasurement[] }));
+  const runs = contenders.map((contender) => ({ contender, rounds: [] as StreamsMeasurement[][] }));
   for (let repeat = 0; repeat < repeats; repeat += 1) {
-    for (const { contender, measurements } of runs) {
-      const measurement = await measure<StreamsMeasurement>(contender);
-      measurements.push(measurement);
-      console.error(`  ${repeat + 1}/${repeats} ${contender.system} (${contender.settings}): ${measurement.bytesPerSecond.map(Math.round).join(', ')} bytes/s`);
+    for (const { contender, rounds } of runs) {
+      const round = await measure<StreamsMeasurement[]>(contender);
+      rounds.push(round);
+      const rates = round.map(({ bytesPerSecond }) => Math.round(bytesPerSecond)).join(', ');
+      console.error(`  ${repeat + 1}/${repeats} ${contender.system} (${contender.settings}): ${rates} bytes/s`);
     }
   }
-  return runs.map(({ contender, measurements }) => ({
-    contender,
-    bytesPerSecond: streams.map((_, index) => median(measurements.map(({ bytesPerSecond }) => bytesPerSecond[index]!))),
-  }));
+  return runs.map(({ contender, rounds }) => {
+    const of = (figure: keyof StreamsMeasurement, index: number) => median(rounds.map((round) => round[index]![figure]));
+    return { contender, measurements: streams.map((_, index) => ({ bytesPerSecond: of('bytesPerSecond', index), bytesPerCpuSecond: of('bytesPerCpuSecond', index) })) };
+  });
 }
 
 /** The gain is over one stream of the same division; ours against the peer's best at the same number of streams. */
 function report(id: string, standings: readonly Standing[], streams: readonly number[]): string {
-  const last = streams.length - 1;
-  const peersBest = Math.max(...standings.filter(({ contender }) => contender.system !== 'stlm').map(({ bytesPerSecond }) => bytesPerSecond[last]!));
-  const rows = standings.map(({ contender: { system, settings }, bytesPerSecond }) => [
-    system === 'stlm' ? id : system,
-    settings,
-    ...bytesPerSecond.map((rate) => rate.toFixed(0)),
-    `${(bytesPerSecond[last]! / bytesPerSecond[0]!).toFixed(2)}x`,
-    system === 'stlm' && Number.isFinite(peersBest) ? `${(bytesPerSecond[last]! / peersBest).toFixed(2)}x` : '',
-  ]);
-  const head = ['system', 'setting', ...streams.map((count) => `${count} stream${count === 1 ? '' : 's'}`), 'gain', 'against the best peer'];
-  return `\n${id}, bytes/s of all streams\n${table(head, rows)}`;
+  const most = (figure: keyof StreamsMeasurement) =>
+    Math.max(...standings.filter(({ contender }) => contender.system !== 'stlm').map(({ measurements }) => measurements.at(-1)![figure]));
+  const rows = standings.map(({ contender: { system, settings }, measurements }) => {
+    const [first, last] = [measurements[0]!, measurements.at(-1)!];
+    const against = (figure: keyof StreamsMeasurement) => (system === 'stlm' && Number.isFinite(most(figure)) ? times(last[figure] / most(figure)) : '');
+    return [
+      system === 'stlm' ? id : system,
+      settings,
+      ...measurements.map(({ bytesPerSecond }) => bytesPerSecond.toFixed(0)),
+      times(last.bytesPerSecond / first.bytesPerSecond),
+      against('bytesPerSecond'),
+      first.bytesPerCpuSecond.toFixed(0),
+      last.bytesPerCpuSecond.toFixed(0),
+      times(last.bytesPerCpuSecond / first.bytesPerCpuSecond),
+      against('bytesPerCpuSecond'),
+    ];
+  });
+  const counts = streams.map((count) => `${count} stream${count === 1 ? '' : 's'}`);
+  const head = ['system', 'setting', ...counts, 'gain', 'against peer', `a core's, ${counts[0]}`, counts.at(-1)!, 'gain', 'against peer'];
+  return `\n${id}, bytes/s of all streams, and bytes per second of processor time\n${table(head, rows)}`;
+}
+
+function times(ratio: number): string {
+  return `${ratio.toFixed(2)}x`;
 }

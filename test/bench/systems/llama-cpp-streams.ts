@@ -3,8 +3,8 @@ import { getLlama, LlamaLogLevel, type Token } from 'node-llama-cpp';
 import {
   answer,
   BYTES_PER_TOKEN,
-  countBytes,
   type LlamaCppStreamsTask,
+  measureStreams,
   STREAM_PROMPT_BYTES,
   STREAM_TEXT_BYTES,
   type StreamsMeasurement,
@@ -15,10 +15,10 @@ const TEXT_TOKENS = STREAM_TEXT_BYTES / BYTES_PER_TOKEN;
 /** Specials and byte tokens of the vocabulary, which no prompt of words has. */
 const FIRST_PIECE = 259;
 
-async function measure({ model: modelPath, threads, flashAttention, streams, seconds }: LlamaCppStreamsTask): Promise<StreamsMeasurement> {
+async function measure({ model: modelPath, threads, flashAttention, streams, seconds }: LlamaCppStreamsTask): Promise<StreamsMeasurement[]> {
   const llama = await getLlama({ gpu: false, build: 'never', maxThreads: threads, logLevel: LlamaLogLevel.error });
   const model = await llama.loadModel({ modelPath });
-  const bytesPerSecond: number[] = [];
+  const measurements: StreamsMeasurement[] = [];
   for (const count of streams) {
     const contextSize = PROMPT_TOKENS + TEXT_TOKENS + 8;
     const context = await model.createContext({ contextSize, sequences: count, batchSize: 512, threads: { ideal: threads, min: threads }, flashAttention });
@@ -39,10 +39,10 @@ async function measure({ model: modelPath, threads, flashAttention, streams, sec
         }
       }
     };
-    bytesPerSecond.push(await countBytes(seconds, count, stream));
+    measurements.push(await measureStreams(seconds, count, stream));
     await context.dispose();
   }
-  return { bytesPerSecond };
+  return measurements;
 }
 
 await answer(measure);

@@ -2,6 +2,7 @@
  * A system under test runs in a process of its own, so that its cold load and its memory are its alone: it gets a task as JSON in its
  * first argument and answers with a measurement as JSON on its last line.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { LlamaShape } from '../llama-shape.js';
 
 /** The same amount of text for every system; a BPE token stands for this many bytes. */
@@ -89,9 +90,11 @@ export interface LlamaCppStreamsTask extends StreamsTask {
   readonly flashAttention: boolean;
 }
 
-/** Of all streams together, by their number as the task lists them. */
+/** What so many streams yield together. */
 export interface StreamsMeasurement {
-  readonly bytesPerSecond: readonly number[];
+  readonly bytesPerSecond: number;
+  /** Of time that any of the process's threads ran: what a core gives, even on a machine that others use too. */
+  readonly bytesPerCpuSecond: number;
 }
 
 export const STREAM_PROMPT_BYTES = 64;
@@ -99,17 +102,22 @@ export const STREAM_TEXT_BYTES = 512;
 /** Until all streams have begun, and memory that the first runs allocate is there. */
 export const STREAM_SETTLING_MS = 700;
 
-/** Counts what streams yield within a window of time, after they have settled. `stream` runs texts until `over`, and tells of each piece. */
-export async function countBytes(seconds: number, streams: number, stream: (index: number, over: () => boolean, piece: (bytes: number) => void) => Promise<void>): Promise<number> {
+type Stream = (index: number, over: () => boolean, piece: (bytes: number) => void) => Promise<void>;
+
+/** Counts what streams yield within a window of time, after they have settled. A stream runs texts until `over`, and tells of each piece. */
+export async function measureStreams(seconds: number, streams: number, stream: Stream): Promise<StreamsMeasurement> {
   const fromMs = performance.now() + STREAM_SETTLING_MS;
   const untilMs = fromMs + seconds * 1_000;
-  let total = 0;
-  const piece = (bytes: number) => {
+  let bytes = 0;
+  const piece = (count: number) => {
     const nowMs = performance.now();
-    if (nowMs >= fromMs && nowMs < untilMs) total += bytes;
+    if (nowMs >= fromMs && nowMs < untilMs) bytes += count;
   };
+  const settled = sleep(STREAM_SETTLING_MS).then(() => process.cpuUsage());
+  const used = sleep(STREAM_SETTLING_MS + seconds * 1_000).then(async () => process.cpuUsage(await settled));
   await Promise.all(Array.from({ length: streams }, (_, index) => stream(index, () => performance.now() >= untilMs, piece)));
-  return total / seconds;
+  const { user, system } = await used;
+  return { bytesPerSecond: bytes / seconds, bytesPerCpuSecond: (bytes * 1e6) / (user + system) };
 }
 
 /** Times the first text of so many prompts; the median is reported. */

@@ -4,13 +4,13 @@ import { ModelFileCache } from '../../../functions/registry/fetch.js';
 import { FolderStore } from '../../../functions/registry/folder-store.js';
 import { Registry } from '../../../functions/registry/registry.js';
 import { englishText } from '../../load/english.js';
-import { answer, countBytes, STREAM_PROMPT_BYTES, STREAM_TEXT_BYTES, type StlmStreamsTask, type StreamsMeasurement } from './protocol.js';
+import { answer, measureStreams, STREAM_PROMPT_BYTES, STREAM_TEXT_BYTES, type StlmStreamsTask, type StreamsMeasurement } from './protocol.js';
 
 /** So that no two texts begin alike, as no two clients do. */
 const STRIDE = 89;
 const LIBRARY = englishText(1 << 14);
 
-async function measure({ artifacts, tier, preparedFolder, workers, threads, streams, seconds }: StlmStreamsTask): Promise<StreamsMeasurement> {
+async function measure({ artifacts, tier, preparedFolder, workers, threads, streams, seconds }: StlmStreamsTask): Promise<StreamsMeasurement[]> {
   const registry = await Registry.open(new FolderStore(artifacts), new ModelFileCache(preparedFolder));
   const pool = new WorkerPool({
     registry,
@@ -36,10 +36,10 @@ async function measure({ artifacts, tier, preparedFolder, workers, threads, stre
       }
     }
   };
-  const bytesPerSecond: number[] = [];
-  for (const count of streams) bytesPerSecond.push(await countBytes(seconds, count, stream));
+  const measurements: StreamsMeasurement[] = [];
+  for (const count of streams) measurements.push(await measureStreams(seconds, count, stream));
   await pool.close();
-  return { bytesPerSecond };
+  return measurements;
 }
 
 await answer(measure);
