@@ -28,7 +28,7 @@ async function start(): Promise<void> {
   const registry = await Registry.open(store, new ModelFileCache(join(cache, 'files')));
   const workerUrl = new URL('../engine/worker.js', import.meta.url);
   const engine = new WorkerPool({ registry, workerUrl, workers, threads, preparedFolder: join(cache, 'prepared') });
-  const decisions = decisionLog === undefined ? undefined : openDecisionLog(decisionLog);
+  const decisions = decisionLog === undefined ? undefined : await openDecisionLog(decisionLog, (error) => logger.error({ error }, 'the decision log ends here'));
   const router = createRouter({ engine, nowMs, log: logger, policy, ...(decisions && { record: decisions.write }) });
   const [drain, readiness] = [new Drain(), new Readiness(engine)];
   const app = createApp({ engine, router, budgetDefaults, drain, readiness, logger, nowMs, newId: randomUUID });
@@ -45,7 +45,7 @@ async function start(): Promise<void> {
   async function stop(signal: string): Promise<void> {
     logger.info({ signal }, 'draining');
     await shutDown(drain, server, engine);
-    decisions?.close();
+    await decisions?.close();
     process.exit(0);
   }
 }

@@ -9,6 +9,7 @@ describe('the configuration', () => {
       artifacts: { kind: 'folder', path: 'model-core/artifacts' },
       threads: 1,
       budgetDefaults: { defaultMs: 1_000 },
+      policy: 'budget-first',
     });
   });
 
@@ -28,6 +29,8 @@ describe('the configuration', () => {
     ['STLM_DEFAULT_BUDGET_MS', '-1'],
     ['STLM_DEFAULT_BUDGET_MS', 'Infinity'],
     ['STLM_ARTIFACTS', ''],
+    ['STLM_POLICY', 'luck-first'],
+    ['STLM_POLICY', 'fixed:'],
     ['LOG_LEVEL', 'loud'],
   ])('refuses %s=%s by name', (name, value) => {
     expect(() => readConfig({ [name]: value })).toThrow(ConfigError);
