@@ -1,26 +1,34 @@
 /**
- * The file of the decision log. Lines are gathered and written off the request's path; what a stalled disk does not take in time is
- * dropped rather than kept in memory.
+ * The file of the decision log. It is written off the request's path; what a stalled disk does not take in time is dropped rather than
+ * kept in memory.
  *
  * @module
  */
-import { destination } from 'pino';
+import { once } from 'node:events';
+import { createWriteStream } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import type { LogRecord } from './schema/decision-log.js';
 
-const GATHERED_BYTES = 8_192;
-const MOST_BYTES = 4 * 1_048_576;
+const MOST_BYTES_WAITING = 4 * 1_048_576;
 
 export interface DecisionLog {
   write(record: LogRecord): void;
-  close(): void;
+  /** Resolves once all of it is in the file. */
+  close(): Promise<void>;
 }
 
-/** @throws when the file cannot be opened for appending. */
-export function openDecisionLog(path: string): DecisionLog {
-  const file = destination({ dest: path, sync: false, mkdir: true, minLength: GATHERED_BYTES, maxLength: MOST_BYTES });
+/** @param onError hears of a file that can no longer be written. @throws when it cannot be opened for appending. */
+export async function openDecisionLog(path: string, onError: (error: Error) => void): Promise<DecisionLog> {
+  await mkdir(dirname(path), { recursive: true });
+  const file = createWriteStream(path, { flags: 'a' });
+  await once(file, 'open');
+  file.on('error', onError);
   return {
-    write: (record) => void file.write(`${JSON.stringify(record, rounded)}\n`),
-    close: () => file.flushSync(),
+    write: (record) => {
+      if (file.writable && file.writableLength < MOST_BYTES_WAITING) file.write(`${JSON.stringify(record, rounded)}\n`);
+    },
+    close: () => new Promise((resolve) => file.end(resolve)),
   };
 }
 

@@ -34,7 +34,7 @@ export async function deploy({ artifacts, cache, pool, keysFile, budgetDefaults,
   const keys = await readKeys(keysFile);
   const workerUrl = new URL('../engine/worker.js', import.meta.url);
   const engine = new WorkerPool({ registry, workerUrl, preparedFolder: join(cache, 'prepared'), ...plan });
-  const decisions = decisionLog === undefined ? undefined : openDecisionLog(decisionLog);
+  const decisions = decisionLog === undefined ? undefined : await openDecisionLog(decisionLog, (error) => logger.error({ error }, 'the decision log ends here'));
   const router = createRouter({ engine, nowMs, log: logger, policy, ...(decisions && { record: decisions.write }) });
   const access = { keys: new KeyRing(keys.all), limits: new Limits(keys.all) };
   const [drain, readiness, metrics] = [new Drain(), new Readiness(engine), new PrometheusMetrics(engine)];

@@ -26,7 +26,7 @@ async function start(): Promise<void> {
   async function stop(signal: string): Promise<void> {
     logger.info({ signal }, 'draining');
     await shutDown(drain, server, engine);
-    decisions?.close();
+    await decisions?.close();
     process.exit(0);
   }
 }

@@ -128,7 +128,7 @@ export function createRouter({ engine, nowMs, log, record, policy = DEFAULT_POLI
     const tiers = evaluate(request, around);
     // Whoever names a tier has chosen already.
     const choice = choose(tiers, request.tier === AUTO ? openTierPolicy! : qualityFirst);
-    return { around, tiers, choice, forecasts: tiers.map((placements) => forecast(bestPlacement(placements))) };
+    return { around, tiers, choice, forecasts: tiers.map((placements) => forecast(bestPlacement(placements), request.budgetMs)) };
   }
 
   function refuse(kind: Refusal['kind'], tiers: readonly Placements<Evaluation>[], forecasts: readonly TierForecast[]): Refusal {
@@ -292,8 +292,12 @@ function retryAfterMs(waitsMs: readonly number[]): number {
   return Math.ceil(Math.min(MOST_RETRY_MS, Math.max(LEAST_RETRY_MS, Math.min(...waitsMs))));
 }
 
-function forecast(evaluation: Evaluation): TierForecast {
-  const { tier, worker, warm, waitMs, loadMs, prefillMs, decodeMs, expectedMs, predictedMs, predictedFirstByteMs, plannedBytes } = evaluation;
+function forecast(evaluation: Evaluation, budgetMs: number): TierForecast {
+  const { tier, worker, warm, waitMs, loadMs, prefillMs, decodeMs, predictedFirstByteMs, plannedBytes } = evaluation;
+  // Others may overtake what fits, but only as long as it still ends inside its budget.
+  const mostMs = evaluation.reach.now === 'fits' ? budgetMs : Infinity;
+  const expectedMs = Math.min(evaluation.expectedMs, mostMs);
+  const predictedMs = Math.min(evaluation.predictedMs, mostMs);
   const times = { waitMs, loadMs, prefillMs, decodeMs, expectedMs, predictedMs, predictedFirstByteMs };
   return { tier, worker, warm, ...times, plannedBytes, verdict: verdict(evaluation) };
 }

@@ -82,7 +82,7 @@ export async function readDecisionLog(path: string): Promise<LogRecord[]> {
 
 export async function benchReplay(path: string, { policy }: { policy: string }): Promise<void> {
   const { decisions, changed, was, would } = replayFigures(await readDecisionLog(path), policy);
-  const counts = [...new Set([was.tiers, was.refused, would.tiers, would.refused].flatMap(Object.keys))].toSorted();
+  const counts = Object.keys({ ...was.tiers, ...would.tiers, ...was.refused, ...would.refused }).toSorted();
   const row = (name: string, of: (figures: PolicyFigures) => string) => [name, of(was), of(would)];
   console.log(`${decisions} decisions, of which ${policy} would have made ${changed} otherwise`);
   console.log(

@@ -9,6 +9,7 @@ describe('the configuration', () => {
       artifacts: { kind: 'folder', path: 'model-core/artifacts' },
       pool: { threads: 1, preload: 'all', idleUnloadMs: 600_000 },
       budgetDefaults: { defaultMs: 1_000 },
+      policy: 'budget-first',
     });
   });
 
@@ -38,6 +39,8 @@ describe('the configuration', () => {
     ['STLM_DEFAULT_BUDGET_MS', '-1'],
     ['STLM_DEFAULT_BUDGET_MS', 'Infinity'],
     ['STLM_ARTIFACTS', ''],
+    ['STLM_POLICY', 'luck-first'],
+    ['STLM_POLICY', 'fixed:'],
     ['LOG_LEVEL', 'loud'],
     ['STLM_OPEN', 'maybe'],
   ])('refuses %s=%s by name', (name, value) => {
