@@ -11,9 +11,6 @@ import type { Pace } from './pace.js';
 import { RunInputs } from './run-inputs.js';
 import type { Session } from './session.js';
 
-/** Texts of one run at most: a run of twice as many takes twice as long by then, and nobody gains. */
-export const MOST_TEXTS = 16;
-
 export interface RunnerParts {
   readonly session: Session;
   readonly trunk: TrunkShape;
