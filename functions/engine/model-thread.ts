@@ -164,7 +164,7 @@ class TextJob {
     const { pace, shape } = this.loaded;
     return {
       tier: this.#tier,
-      // A text that decodes takes a run about as long as a patch that is read: 16 of 50M 16 ms, 8 of 100M as many.
+      // One more text costs a decode run about what one more patch costs a prefill run: 16 texts of 50M and 8 of 100M take 16 ms.
       most: shape.chunkPatches,
       readMs: ready ? 0 : pace.likelyMs(unreadPatches),
       runs: patchesLeft,

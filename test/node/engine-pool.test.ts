@@ -115,6 +115,21 @@ describe('a pool of workers', () => {
     expect(timings.decodeAloneMs).toBe(timings.decodeMs);
   });
 
+  test('lets texts that have time to spare share runs, and keeps the deadline of one that has none', async () => {
+    const pool = await openPool();
+    await pool.load(place());
+    const options = { ...greedy(PROMPT, { temperature: 1, maxBytes: 400, logitBias: endless.logitBias }), seed: undefined };
+    const patient = Array.from({ length: 6 }, (_, index) => generate(pool, { ...options, deadlineAtMs: inMs(60_000 + index) }));
+    const hastyAtMs = inMs(150);
+    const hasty = await generate(pool, { ...options, maxBytes: 1e6, deadlineAtMs: hastyAtMs });
+    expect(hasty.result.stopCause).toBe('deadline');
+    expect(inMs(0)).toBeLessThan(hastyAtMs + 100);
+    for (const { result } of await Promise.all(patient)) {
+      expect(result.stopCause).toBe('length');
+      expect(result.meanBatch).toBeGreaterThan(1.5);
+    }
+  });
+
   test('lets a text go on when another in its runs is cancelled', async () => {
     const pool = await openPool();
     const abort = new AbortController();
