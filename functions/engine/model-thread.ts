@@ -92,21 +92,12 @@ export class ModelThread {
       await next.load();
       this.#queue.remove(next);
     } else {
-      await runTexts(chosen as TextJob[]);
+      const texts = chosen as TextJob[];
+      const failures = await texts[0]!.loaded.runner.runApart(texts.map(({ generation }) => generation));
+      for (const text of texts) text.report(failures);
     }
     return chosen;
   }
-}
-
-/** One run. One that fails is repeated for each of its texts, and fails those that are at fault. */
-async function runTexts(jobs: readonly TextJob[]): Promise<void> {
-  try {
-    await jobs[0]!.loaded.runner.run(jobs.map(({ generation }) => generation));
-  } catch (error) {
-    if (jobs.length === 1) jobs[0]!.fail(error);
-    else for (const job of jobs) await runTexts([job]);
-  }
-  for (const job of jobs) job.report();
 }
 
 /** What a job asks for just now. */
@@ -175,19 +166,17 @@ class TextJob {
 
   cancel(): void {
     this.generation.cancel();
-    this.report();
+    this.report(new Map());
   }
 
-  /** Passes on what is new of the text. */
-  report(): void {
+  /** Passes on what is new of the text, or why there is no more of it. */
+  report(failures: ReadonlyMap<Generation, unknown>): void {
     if (this.#ended) return;
     const bytes = this.generation.takeBytes();
     if (bytes.length > 0) this.#listener.bytes(bytes);
+    const failure = failures.get(this.generation);
     if (this.generation.outcome !== undefined) this.#end(this.generation.outcome);
-  }
-
-  fail(error: unknown): void {
-    this.#end(error instanceof Error ? error : new Error(String(error)));
+    else if (failures.has(this.generation)) this.#end(failure instanceof Error ? failure : new Error(String(failure)));
   }
 
   #end(end: NonNullable<Generation['outcome']> | Error): void {

@@ -53,6 +53,20 @@ export class Runner {
     }
   }
 
+  /** As `run`, but a run of several that fails is repeated for each of them. Returns those at fault, each with what was thrown. */
+  async runApart(texts: readonly Generation[]): Promise<ReadonlyMap<Generation, unknown>> {
+    try {
+      await this.run(texts);
+      return new Map();
+    } catch (error) {
+      const [only, ...others] = texts;
+      if (only !== undefined && others.length === 0) return new Map([[only, error]]);
+    }
+    const failures = new Map<Generation, unknown>();
+    for (const text of texts) for (const [failed, error] of await this.runApart([text])) failures.set(failed, error);
+    return failures;
+  }
+
   /** The text is over: what is kept of it for runs with others is let go. */
   forget(text: Generation): void {
     this.#batch.leave(text.cache);
