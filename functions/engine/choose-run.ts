@@ -16,6 +16,8 @@ export interface Waiting {
 
 export interface Sharing {
   readonly tier: string;
+  /** Texts in one of its runs, at most. */
+  readonly most: number;
   /** Reading that must come before it can share; 0: it can. */
   readonly readMs: number;
   /** Decode runs left. */
@@ -29,11 +31,11 @@ export interface Sharing {
  * @param waiting earliest deadline first; of equals, the one that has waited longest.
  * @returns the first alone; or several of the first's tier that decode together; or the one of them that must read before they can.
  */
-export function chooseRun<W extends Waiting>(waiting: readonly [W, ...W[]], nowMs: number, mostTexts: number): readonly W[] {
+export function chooseRun<W extends Waiting>(waiting: readonly [W, ...W[]], nowMs: number): readonly W[] {
   const [first] = waiting;
-  const tier = first.shares?.tier;
-  if (tier === undefined) return [first];
-  const mates = waiting.filter((each) => each.shares?.tier === tier && (each === first || isDue(each.shares, first))).slice(0, mostTexts);
+  if (first.shares === undefined) return [first];
+  const { tier, most } = first.shares;
+  const mates = waiting.filter((each) => each.shares?.tier === tier && (each === first || isDue(each.shares, first))).slice(0, most);
   for (let texts = mates.length; texts > 1; texts -= 1) {
     const together = mates.slice(0, texts);
     if (!isHarmless(together, waiting, nowMs)) continue;

@@ -10,7 +10,6 @@ import { Generation } from './generate.js';
 import type { FromWorker, SeededOptions, TierModel, ToWorker } from './messages.js';
 import { monotonicMs } from './monotonic.js';
 import type { SessionOptions } from './open-session.js';
-import { MOST_TEXTS } from './runner.js';
 import { type LoadedTier, loadTier } from './tier.js';
 
 type Say = (message: FromWorker) => void;
@@ -100,27 +99,18 @@ export class ModelThread {
 
   async #serve(jobs: readonly [LoadJob | TextJob, ...(LoadJob | TextJob)[]]): Promise<readonly (LoadJob | TextJob)[]> {
     const [first, ...later] = jobs;
-    const chosen = chooseRun([waiting(first), ...later.map(waiting)], monotonicMs(), MOST_TEXTS).map(({ job }) => job);
+    const chosen = chooseRun([waiting(first), ...later.map(waiting)], monotonicMs()).map(({ job }) => job);
     const [next] = chosen;
     if (next instanceof LoadJob) {
       await next.load();
       this.#queue.remove(next);
     } else {
-      await runTexts(chosen as TextJob[]);
+      const texts = chosen as TextJob[];
+      const failures = await texts[0]!.loaded.runner.runApart(texts.map(({ generation }) => generation));
+      for (const text of texts) text.report(failures);
     }
     return chosen;
   }
-}
-
-/** One run. One that fails is repeated for each of its texts, and fails those that are at fault. */
-async function runTexts(jobs: readonly TextJob[]): Promise<void> {
-  try {
-    await jobs[0]!.loaded.runner.run(jobs.map(({ generation }) => generation));
-  } catch (error) {
-    if (jobs.length === 1) jobs[0]!.fail(error);
-    else for (const job of jobs) await runTexts([job]);
-  }
-  for (const job of jobs) job.report();
 }
 
 /** What a job asks for just now. */
@@ -175,9 +165,11 @@ class TextJob {
   get shares(): Sharing | undefined {
     if (!this.#sharesRuns) return undefined;
     const { ready, unreadPatches, patchesLeft } = this.generation;
-    const { pace } = this.loaded;
+    const { pace, shape } = this.loaded;
     return {
       tier: this.#tier,
+      // One more text costs a decode run about what one more patch costs a prefill run: 16 texts of 50M and 8 of 100M take 16 ms.
+      most: shape.chunkPatches,
       readMs: ready ? 0 : pace.likelyMs(unreadPatches),
       runs: patchesLeft,
       likelyMs: (texts) => pace.likelySharedMs(texts),
@@ -187,19 +179,17 @@ class TextJob {
 
   cancel(): void {
     this.generation.cancel();
-    this.report();
+    this.report(new Map());
   }
 
-  /** Passes on what is new of the text. */
-  report(): void {
+  /** Passes on what is new of the text, or why there is no more of it. */
+  report(failures: ReadonlyMap<Generation, unknown>): void {
     if (this.#ended) return;
     const bytes = this.generation.takeBytes();
     if (bytes.length > 0) this.#listener.bytes(bytes);
+    const failure = failures.get(this.generation);
     if (this.generation.outcome !== undefined) this.#end(this.generation.outcome);
-  }
-
-  fail(error: unknown): void {
-    this.#end(error instanceof Error ? error : new Error(String(error)));
+    else if (failures.has(this.generation)) this.#end(failure instanceof Error ? failure : new Error(String(failure)));
   }
 
   #end(end: NonNullable<Generation['outcome']> | Error): void {

@@ -11,9 +11,6 @@ import type { Pace } from './pace.js';
 import { RunInputs } from './run-inputs.js';
 import type { Session } from './session.js';
 
-/** Texts of one run at most: a run of twice as many takes twice as long by then, and nobody gains. */
-export const MOST_TEXTS = 16;
-
 export interface RunnerParts {
   readonly session: Session;
   readonly trunk: TrunkShape;
@@ -54,6 +51,20 @@ export class Runner {
       const turns = decodes ? column(toks?.data as Int32Array, index, seated.length) : undefined;
       text.end({ newkv: rows.subarray(index * width, (index + 1) * width), turns, texts: seated.length, ranMs, aloneMs });
     }
+  }
+
+  /** As `run`, but a run of several that fails is repeated for each of them. Returns those at fault, each with what was thrown. */
+  async runApart(texts: readonly Generation[]): Promise<ReadonlyMap<Generation, unknown>> {
+    try {
+      await this.run(texts);
+      return new Map();
+    } catch (error) {
+      const [only, ...others] = texts;
+      if (only !== undefined && others.length === 0) return new Map([[only, error]]);
+    }
+    const failures = new Map<Generation, unknown>();
+    for (const text of texts) for (const [failed, error] of await this.runApart([text])) failures.set(failed, error);
+    return failures;
   }
 
   /** The text is over: what is kept of it for runs with others is let go. */

@@ -122,6 +122,27 @@ describe('texts that share runs', () => {
     for (const index of [0, 2]) expect(texts[index]!.text).toBe(expected[index]!.text);
   });
 
+  test('go on when a run fails for one of them', async () => {
+    const options = [1, 2, 3].map((seed) => greedy('ab ', { seed, maxBytes: 100, logitBias: endless }));
+    const expected = await Promise.all(options.map(alone));
+    const together = new Together();
+    const texts = options.map((each) => together.begin(each));
+    for (const _ of texts) await together.run(texts);
+    const [, poisoned] = texts.map(({ generation }) => generation);
+    const broken = new Error('no such row');
+    let runs = 0;
+    together.session.onRun = () => {
+      runs += 1;
+      // The run of all three, and then that of the second alone.
+      if (runs === 1 || runs === 3) throw broken;
+    };
+    expect(await together.runner.runApart(texts.map(({ generation }) => generation))).toEqual(new Map([[poisoned, broken]]));
+    for (const text of texts) text.collect();
+    const others = [texts[0]!, texts[2]!];
+    await together.finish(others);
+    expect(others.map(({ text }) => text)).toEqual([expected[0]!.text, expected[2]!.text]);
+  });
+
   test('go on when the deadline of one of them comes', async () => {
     const together = new Together();
     const options = greedy('ab ', { maxBytes: 200 });

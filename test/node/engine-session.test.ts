@@ -6,6 +6,7 @@ import type { ModelSession } from '../../functions/engine/onnx-runtime.js';
 import { bestRuntime, openSession } from '../../functions/engine/open-session.js';
 import { Pace } from '../../functions/engine/pace.js';
 import { PatchSplitter, SPECIAL } from '../../functions/engine/patch.js';
+import { Runner } from '../../functions/engine/runner.js';
 import type { Feeds, Session, Tensor } from '../../functions/engine/session.js';
 import type { GenerateOptions } from '../../functions/engine/types.js';
 import { bytesOf, greedy, textOf, tinyModel } from './engine-models.js';
@@ -120,6 +121,20 @@ describe('the test model', () => {
       for (const { generation, chunks } of together) chunks.push(await generation.step());
     }
     expect(together.map(({ chunks }) => textOf(chunks))).toEqual(alone);
+  });
+
+  test('filters each text of a run as it asked, and one that asked for nothing not at all', async () => {
+    const options = [
+      greedy(PROMPT, { temperature: 1, seed: 3, logitBias: endless }),
+      greedy('One ', { temperature: 1, topK: 2, seed: 4, logitBias: endless }),
+      greedy('x', { logitBias: endless }),
+    ];
+    const alone = await Promise.all(options.map((each) => finish(begin(each))));
+    const together = options.map((each) => begin(each).generation);
+    const runner = new Runner({ session, trunk: model.shape.trunk, pace: new Pace({ prefillPatchMs: 0, decodePatchMs: 0 }), nowMs: () => 0 });
+    for (const generation of together) while (!generation.ready) await runner.run([generation]);
+    while (together.some(({ outcome }) => outcome === undefined)) await runner.run(together.filter(({ outcome }) => outcome === undefined));
+    expect(together.map((generation) => textOf([generation.takeBytes()]))).toEqual(alone);
   });
 
   test('repeats a sampled text for its seed only', async () => {
