@@ -52,7 +52,7 @@ export interface TierFigures {
   /** Expected against actual time, arrival to last byte: share of the actual. */
   readonly errorP50: number;
   readonly errorP95: number;
-  /** The same of the compute alone, given who else computed. NaN without the server's decision log. */
+  /** Of the compute of texts that were not cut; the expected has in it what passes between runs, about 2 ms of a short text. NaN without the log. */
   readonly computeErrorP50: number;
   readonly computeErrorP95: number;
   /** The expected over the actual time, median: below 1 is hopeful. */

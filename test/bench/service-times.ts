@@ -6,6 +6,7 @@ import { countPromptPatches } from '../../functions/engine/patch.js';
 import { keptPatches } from '../../functions/engine/window.js';
 import type { Client } from '../load/client.js';
 import { promptOf } from '../load/trace.js';
+import { median } from './statistics.js';
 
 export interface ServiceTime {
   readonly tier: string;
@@ -32,6 +33,7 @@ const GRID = [
 ];
 const TYPICAL = { promptBytes: 600, maxTokens: 64 };
 const REPEATS = 3;
+const ROUNDS_TOGETHER = 8;
 /** Nothing is cut short, and a cold tier has time to load. */
 const BUDGET_MS = 60_000;
 
@@ -58,8 +60,8 @@ export async function measureServiceTime(client: Client, { id: tier, contextPatc
   const coefficients = leastSquares(rows);
   const alone = ({ features: [, promptPatches = 0, textBytes = 0] }: Row) => coefficients[0] + coefficients[1] * promptPatches + coefficients[2] * textBytes;
   const besides: Row[] = [];
-  for (let repeat = 0; repeat < REPEATS; repeat += 1) besides.push(...(await together()));
-  const sharing = Math.max(1, besides.reduce((sum, row) => sum + row.ms / alone(row), 0) / besides.length);
+  for (let round = 0; round < ROUNDS_TOGETHER; round += 1) besides.push(...(await together()));
+  const sharing = Math.max(1, median(besides.map((row) => row.ms / alone(row))));
   return { tier, coefficients, contextPatches, bytesPerPatch, sharing };
 }
 
