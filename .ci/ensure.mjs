@@ -14,7 +14,7 @@ import { Unready, run } from './step.mjs';
 
 /** What each command needs: packages beyond the server's own, which TypeScript projects, and Python. */
 const NEEDS = {
-  start: { devPackages: false, projects: ['tsconfig.node.json'], python: false },
+  start: { devPackages: false, projects: ['tsconfig.node.json', 'tsconfig.browser.json'], python: false },
   bench: { devPackages: true, projects: ['tsconfig.json'], python: false },
   test: { devPackages: true, projects: ['tsconfig.json'], python: true },
 };

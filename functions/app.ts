@@ -5,12 +5,14 @@
  */
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { requestId } from 'hono/request-id';
+import { guard } from './routes/access.js';
 import { ApiError } from './routes/api-error.js';
 import { registerChatCompletions } from './routes/chat-completions.js';
 import { registerCompletions } from './routes/completions.js';
 import { type App, type AppDeps, type AppEnv, logAnswer } from './routes/context.js';
 import { asApiError, errorResponse } from './routes/error-response.js';
 import { registerHealth } from './routes/health.js';
+import { registerMetrics } from './routes/metrics.js';
 import { registerModels } from './routes/models.js';
 import { registerRoute } from './routes/route.js';
 
@@ -41,11 +43,13 @@ export function createApp(deps: AppDeps): App {
     if (c.res.headers.get('content-type') !== 'text/event-stream') logAnswer(c, deps);
   });
 
+  guard(app, deps.access);
   registerCompletions(app, deps);
   registerChatCompletions(app, deps);
   registerModels(app, deps);
   registerRoute(app, deps);
   registerHealth(app, deps);
+  registerMetrics(app, deps);
   app.doc31('/openapi.json', DOCUMENT);
 
   app.notFound((c) => errorResponse(c, new ApiError(404, 'not_found', `no such endpoint: ${c.req.method} ${c.req.path}`)));

@@ -5,10 +5,21 @@
  */
 import { z } from 'zod';
 import { BUDGET_DEFAULTS } from './router/budget.js';
+import { POLICIES, policyNamed } from './router/policy.js';
+import { tierId } from './schema/manifest.js';
 import { MAX_BUDGET_MS } from './schema/request.js';
 
 const count = (most: number) => z.coerce.number().int().min(1).max(most);
 const budgetMs = z.coerce.number().positive().max(MAX_BUDGET_MS);
+/** Tiers, separated by commas, or a word for all of them or for none. */
+const tierList = z.union([
+  z.literal('all'),
+  z.literal('none').transform(() => []),
+  z
+    .string()
+    .transform((list) => list.split(',').map((tier) => tier.trim()))
+    .pipe(z.array(tierId)),
+]);
 const httpUrl = z.url({ protocol: /^https?$/ });
 
 const environmentSchema = z
@@ -21,14 +32,35 @@ const environmentSchema = z
     STLM_TIERS: z.string().default('stlm-10m,stlm-50m,stlm-100m'),
     /** Where fetched and prepared models are kept. */
     STLM_CACHE: z.string().min(1).default('.cache/models'),
-    /** Threads that run models; the cores of the machine if absent. */
+    /** Threads that run models; as the machine has cores and memory for if absent. */
     STLM_WORKERS: count(256).optional(),
     /** Cores each of them may use. */
     STLM_THREADS: count(256).default(1),
+    /** Mebibytes for loaded tiers and the caches of their texts; half of the machine's memory if absent. */
+    STLM_MEMORY_MB: z.coerce.number().positive().max(1e9).optional(),
+    /** Tiers that are loaded after the start and of which one copy stays. */
+    STLM_PRELOAD: tierList.default('all'),
+    /** Seconds after which a copy that no text has used is unloaded. */
+    STLM_IDLE_UNLOAD_S: z.coerce.number().positive().max(1e9).default(600),
+    /** A file of API keys (`npm run key`); without one everybody may ask. */
+    STLM_KEYS: z.string().min(1).optional(),
+    /** Listen on a public address without keys. */
+    STLM_OPEN: z.stringbool().default(false),
     STLM_DEFAULT_BUDGET_MS: budgetMs.default(BUDGET_DEFAULTS.defaultMs),
     STLM_FLEX_BUDGET_MS: budgetMs.default(BUDGET_DEFAULTS.flexMs),
     STLM_PRIORITY_BUDGET_MS: budgetMs.default(BUDGET_DEFAULTS.priorityMs),
+    /** What chooses among the tiers that can run a request. */
+    STLM_POLICY: z
+      .string()
+      .refine((name) => policyNamed(name) !== undefined, `expected ${Object.keys(POLICIES).join(', ')} or fixed: and a tier`)
+      .default('budget-first'),
+    /** A file that gets a line for every decision and every outcome; none if absent. */
+    STLM_DECISION_LOG: z.string().min(1).optional(),
     LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
+  })
+  .refine(({ HOST, STLM_KEYS, STLM_OPEN }) => STLM_OPEN || STLM_KEYS !== undefined || isLoopback(HOST), {
+    path: ['HOST'],
+    message: 'an address that others can reach needs API keys (STLM_KEYS), or STLM_OPEN=true if everybody may ask',
   })
   .transform((variables) => ({
     port: variables.PORT,
@@ -37,15 +69,27 @@ const environmentSchema = z
       ? { kind: 'http' as const, base: new URL(variables.STLM_ARTIFACTS), tiers: variables.STLM_TIERS.split(',').map((tier) => tier.trim()) }
       : { kind: 'folder' as const, path: variables.STLM_ARTIFACTS },
     cache: variables.STLM_CACHE,
-    workers: variables.STLM_WORKERS,
-    threads: variables.STLM_THREADS,
+    pool: {
+      workers: variables.STLM_WORKERS,
+      threads: variables.STLM_THREADS,
+      memoryBytes: variables.STLM_MEMORY_MB === undefined ? undefined : variables.STLM_MEMORY_MB * 2 ** 20,
+      preload: variables.STLM_PRELOAD,
+      idleUnloadMs: variables.STLM_IDLE_UNLOAD_S * 1_000,
+    },
+    keysFile: variables.STLM_KEYS,
     budgetDefaults: {
       defaultMs: variables.STLM_DEFAULT_BUDGET_MS,
       flexMs: variables.STLM_FLEX_BUDGET_MS,
       priorityMs: variables.STLM_PRIORITY_BUDGET_MS,
     },
+    policy: variables.STLM_POLICY,
+    decisionLog: variables.STLM_DECISION_LOG,
     logLevel: variables.LOG_LEVEL,
   }));
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host);
+}
 
 export type Config = z.infer<typeof environmentSchema>;
 

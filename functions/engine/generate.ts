@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { Guide } from './guide.js';
 import { KvCache, type TrunkShape } from './kv-cache.js';
 import type { Pace } from './pace.js';
 import { isWordByte, PATCH_CAP, SPECIAL, splitPrompt } from './patch.js';
@@ -67,6 +68,7 @@ export class Generation {
   readonly #noise: PatchNoise;
   readonly #nucleus: Float32Array;
   readonly #scanner: StopScanner;
+  readonly #guide: Guide | undefined;
   readonly cache: KvCache;
   #reading: Reading | undefined;
   /** As much of the prompt as has been read, in the prefix cache; undefined once that no longer holds it. */
@@ -75,6 +77,8 @@ export class Generation {
   #cachedBytes = 0;
   /** The prompt's unfinished patch: the next decoded patch begins with it, and it is not part of the text. */
   #forced: Uint8Array;
+  /** Of the last patch; their noise is used up. */
+  #spentTurns: number = PATCH_CAP;
   /** Certain to be text, and not yet taken. */
   #released: number[] = [];
   #generatedBytes = 0;
@@ -98,6 +102,7 @@ export class Generation {
     this.#noise = new PatchNoise(options, new SeededRandom(options.seed));
     this.#nucleus = nucleusRow(options);
     this.#scanner = new StopScanner(options.stop);
+    this.#guide = options.grammar && new Guide(options.grammar, options.maxBytes);
     this.#prefix = parts.prefixes.root(options.cacheSalt);
     if (options.maxBytes <= 0) this.#finish('length');
     else this.#reuse();
@@ -153,15 +158,13 @@ export class Generation {
     const patches = Math.min(this.unreadPatches, this.#parts.shape.chunkPatches);
     const decodes = patches === this.unreadPatches;
     this.cache.reserve(past + patches);
-    if (decodes) this.#noise.prepare(this.#forced);
+    if (decodes) this.#prepareNoise();
     this.#reading = { rows: this.#window.read(past, patches), past, patches, decodes, noise: this.#noise.data, nucleus: this.#nucleus };
     return true;
   }
 
   /** Takes what the run gave. */
   end({ newkv, turns, texts, ranMs, aloneMs }: RunResult): void {
-    this.cache.append(newkv);
-    this.#share(newkv);
     if (this.#decodedPatches === 0) {
       this.#prefillMs += ranMs;
     } else {
@@ -170,12 +173,36 @@ export class Generation {
       this.#decodeMs += ranMs;
       this.#decodeAloneMs += aloneMs;
     }
-    if (this.#outcome === undefined && turns !== undefined) this.#take(turns);
+    const ids = turns && untilPadding(turns);
+    if (ids !== undefined && this.#guide?.accepts(ids.subarray(this.#forced.length)) === false) {
+      this.#decodeAnew(newkv);
+      return;
+    }
+    this.cache.append(newkv);
+    this.#share(newkv);
+    if (this.#outcome === undefined && ids !== undefined) this.#take(ids);
   }
 
   /** The bytes that have become certain to be text since they were last asked for: often a word, sometimes none. */
   takeBytes(): Uint8Array {
     return Uint8Array.from(this.#released.splice(0));
+  }
+
+  #prepareNoise(): void {
+    if (this.#guide === undefined) {
+      this.#noise.prepare(this.#forced, this.#spentTurns);
+      return;
+    }
+    const forced = [...this.#forced, ...this.#guide.kept];
+    this.#noise.prepare(forced);
+    this.#guide.restrict(this.#noise, forced.length);
+  }
+
+  /** Leaves the last patch that was read unread, so that the next run decodes after it once more. */
+  #decodeAnew(newkv: Float32Array): void {
+    this.cache.append(newkv.subarray(0, newkv.length - newkv.length / this.reading.patches));
+    this.#prefix = undefined;
+    this.#decodedPatches += 1;
   }
 
   /** Takes over what another prompt with the same beginning has read. The end is always read: its run decodes the first patch. */
@@ -211,11 +238,10 @@ export class Generation {
     return isTooLate;
   }
 
-  /** Turns a decoded patch into text. */
-  #take(turns: Int32Array): void {
-    const end = turns.indexOf(SPECIAL.pad);
-    const ids = end === -1 ? turns : turns.subarray(0, end);
+  /** Turns a decoded patch, without padding, into text. */
+  #take(ids: Int32Array): void {
     this.#window.push(ids);
+    this.#spentTurns = ids.length;
     this.#decodedPatches += 1;
     const fresh = ids.subarray(this.#forced.length);
     this.#forced = new Uint8Array();
@@ -224,8 +250,10 @@ export class Generation {
     for (const id of fresh) {
       if (id === SPECIAL.eod || id === SPECIAL.end_of_turn) return this.#finish('eod', released);
       this.#generatedBytes += 1;
+      this.#guide?.take(id);
       if (this.#scanner.push(id, released)) return this.#finish('stop', released);
-      if (this.#generatedBytes === this.#options.maxBytes) return this.#finish('length', released);
+      if (this.#guide?.over === true) return this.#finish('eod', released);
+      if (this.#generatedBytes === this.#options.maxBytes) return this.#finish(this.#guide?.whole === true ? 'eod' : 'length', released);
     }
     if (this.#isTooLate(this.#parts.nowMs(), 1)) return this.#finish('deadline', released);
     this.#release(released);
@@ -259,6 +287,12 @@ export class Generation {
       decodeAloneMs: this.#decodeAloneMs,
     };
   }
+}
+
+/** A decoded patch without what stands after its end. */
+function untilPadding(turns: Int32Array): Int32Array {
+  const end = turns.indexOf(SPECIAL.pad);
+  return end === -1 ? turns : turns.subarray(0, end);
 }
 
 /** Ids that stand for the client's bytes and marks: all but the padding and the begin of the document. */

@@ -4,7 +4,7 @@
  * @module
  */
 import type { GenerationOutcome, ModelShape } from './generate.js';
-import type { ModelFile } from './ort-node.js';
+import type { ModelFile } from './open-session.js';
 import type { PaceSeed } from './pace.js';
 import type { GenerateOptions } from './types.js';
 
@@ -31,11 +31,14 @@ export type ToWorker =
   | { readonly kind: 'load'; readonly model: TierModel; readonly deadlineMs: number }
   | { readonly kind: 'generate'; readonly id: number; readonly tier: string; readonly options: SeededOptions }
   | { readonly kind: 'cancel'; readonly id: number }
+  /** Of a tier that has no text in flight. */
+  | { readonly kind: 'unload'; readonly tier: string }
   | { readonly kind: 'close' };
 
 export type FromWorker =
   | { readonly kind: 'loaded'; readonly tier: string; readonly loadMs: number }
   | { readonly kind: 'loadFailed'; readonly tier: string; readonly reason: string }
-  | { readonly kind: 'bytes'; readonly id: number; readonly bytes: Uint8Array }
+  | { readonly kind: 'unloaded'; readonly tier: string }
+  | { readonly kind: 'bytes'; readonly id: number; readonly patches: readonly Uint8Array[] }
   | { readonly kind: 'finished'; readonly id: number; readonly outcome: GenerationOutcome }
   | { readonly kind: 'failed'; readonly id: number; readonly reason: string };

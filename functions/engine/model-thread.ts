@@ -7,21 +7,22 @@
 import { chooseRun, type Sharing, type Waiting } from './choose-run.js';
 import { EarliestDeadlineFirst } from './earliest-deadline.js';
 import { Generation } from './generate.js';
-import type { FromWorker, SeededOptions, TierModel, ToWorker, WorkerSetup } from './messages.js';
+import type { FromWorker, SeededOptions, TierModel, ToWorker } from './messages.js';
 import { monotonicMs } from './monotonic.js';
+import type { SessionOptions } from './open-session.js';
 import { type LoadedTier, loadTier } from './tier.js';
 
 type Say = (message: FromWorker) => void;
 
 export class ModelThread {
-  readonly #setup: WorkerSetup;
+  readonly #setup: SessionOptions;
   readonly #say: Say;
   readonly #queue = new EarliestDeadlineFirst<LoadJob | TextJob>((jobs) => this.#serve(jobs));
   readonly #tiers = new Map<string, LoadedTier>();
   readonly #loads = new Map<string, LoadJob>();
   readonly #generations = new Map<number, TextJob>();
 
-  constructor(setup: WorkerSetup, say: Say) {
+  constructor(setup: SessionOptions, say: Say) {
     this.#setup = setup;
     this.#say = say;
   }
@@ -36,6 +37,10 @@ export class ModelThread {
         break;
       case 'cancel':
         this.#generations.get(message.id)?.cancel();
+        break;
+      case 'unload':
+        // Before all else, and never inside a run.
+        this.#queue.add(new LoadJob(-Infinity, () => this.#unload(message.tier)));
         break;
       case 'close':
         for (const job of this.#generations.values()) job.cancel();
@@ -65,6 +70,14 @@ export class ModelThread {
     this.#queue.add(job);
   }
 
+  async #unload(tier: string): Promise<void> {
+    const loaded = this.#tiers.get(tier);
+    this.#tiers.delete(tier);
+    // A session that cannot be released is forgotten all the same.
+    await loaded?.session.release().catch(() => undefined);
+    this.#say({ kind: 'unloaded', tier });
+  }
+
   #generate(id: number, tier: string, options: SeededOptions): void {
     const loaded = this.#tiers.get(tier);
     if (loaded === undefined) {
@@ -72,7 +85,7 @@ export class ModelThread {
       return;
     }
     const job = new TextJob(tier, loaded, options, {
-      bytes: (bytes) => this.#say({ kind: 'bytes', id, bytes }),
+      bytes: (bytes) => this.#say({ kind: 'bytes', id, patches: [bytes] }),
       ended: (end) => {
         this.#generations.delete(id);
         this.#queue.remove(job);

@@ -1,25 +1,33 @@
 /**
- * ONNX sessions of onnxruntime-node. A run is a synchronous native call: it blocks its thread, so this belongs in a worker.
+ * ONNX Runtime through its own package for Node, onnxruntime-node: for machines that the direct binding has no build for.
  *
  * @module
  */
 import * as ort from 'onnxruntime-node';
-import { PreparedModels } from './prepared-models.js';
-import type { Feeds, Session, Tensor } from './session.js';
+import { configEntries, type GraphOptions, type ModelSession, type OnnxRuntime } from './onnx-runtime.js';
+import type { Feeds, Tensor } from './session.js';
 
-export interface ModelFile {
-  readonly path: string;
-  readonly sha256: string;
-}
+export const nodeRuntime: OnnxRuntime = {
+  version: ort.env.versions.node as string,
 
-export interface SessionOptions {
-  /** Threads of one run. */
-  readonly threads: number;
-  /** Where prepared models are kept; undefined: nowhere, every load reads the ONNX file. */
-  readonly preparedFolder?: string;
-}
+  async open(path: string, options: GraphOptions): Promise<ModelSession> {
+    const { threads, format, saveTo, profileTo } = options;
+    const session = await ort.InferenceSession.create(path, {
+      intraOpNumThreads: threads,
+      interOpNumThreads: 1,
+      executionMode: 'sequential',
+      graphOptimizationLevel: format === 'prepared' ? 'disabled' : 'all',
+      // Errors are thrown: the runtime need not print them as well.
+      logSeverityLevel: 4,
+      ...(saveTo !== undefined && { optimizedModelFilePath: saveTo }),
+      ...(profileTo !== undefined && { enableProfiling: true, profileFilePrefix: profileTo }),
+      extra: configEntries(options),
+    });
+    return new NodeSession(session);
+  },
+};
 
-export class OrtSession implements Session {
+class NodeSession implements ModelSession {
   readonly #session: ort.InferenceSession;
 
   constructor(session: ort.InferenceSession) {
@@ -42,55 +50,4 @@ export class OrtSession implements Session {
   release(): Promise<void> {
     return this.#session.release();
   }
-}
-
-/**
- * Opens a verified model file. The first time on a machine the optimised graph is saved beside it; from then on that file is
- * mapped into memory: 100M parameters open in 130 ms instead of 390.
- */
-export async function openSession(model: ModelFile, { threads, preparedFolder }: SessionOptions): Promise<OrtSession> {
-  const fromOnnx: ort.InferenceSession.SessionOptions = {
-    intraOpNumThreads: threads,
-    interOpNumThreads: 1,
-    executionMode: 'sequential',
-    graphOptimizationLevel: 'all',
-    // Errors are thrown: the runtime need not print them as well.
-    logSeverityLevel: 4,
-  };
-  if (preparedFolder === undefined) return new OrtSession(await ort.InferenceSession.create(model.path, fromOnnx));
-
-  const prepared = new PreparedModels(preparedFolder, `${model.sha256}-ort${ort.env.versions.node}`);
-  const openMapped = (path: string) => ort.InferenceSession.create(path, { ...fromOnnx, ...MAPPED });
-  const intact = await prepared.find();
-  if (intact !== undefined) return new OrtSession(await openMapped(intact));
-  try {
-    const session = await prepared.make(async (path) => {
-      const saving = await ort.InferenceSession.create(model.path, { ...fromOnnx, ...savedAs(path) });
-      await saving.release();
-      // Not every graph that can be saved can be read back (4-bit initialisers): publish what has been opened.
-      return openMapped(path);
-    });
-    return new OrtSession(session);
-  } catch {
-    // A full or read-only disk costs speed, not service. A model that is no good fails again here, with its own error.
-    return new OrtSession(await ort.InferenceSession.create(model.path, fromOnnx));
-  }
-}
-
-/** Initialisers are read where they lie in the mapped file instead of being copied out of it. */
-const MAPPED: ort.InferenceSession.SessionOptions = {
-  // The saved graph is optimised already.
-  graphOptimizationLevel: 'disabled',
-  extra: {
-    session: {
-      load_model_format: 'ORT',
-      use_memory_mapped_ort_model: '1',
-      use_ort_model_bytes_directly: '1',
-      use_ort_model_bytes_for_initializers: '1',
-    },
-  },
-};
-
-function savedAs(path: string): ort.InferenceSession.SessionOptions {
-  return { optimizedModelFilePath: path, extra: { session: { save_model_format: 'ORT' } } };
 }

@@ -1,20 +1,15 @@
 /**
- * The patch rule: where a stream of byte ids is cut into patches. The table is the one Python trains with; the rule and its
- * reasons are in `model-core/stlm/patch.py`.
+ * Where a stream of byte ids is cut into patches. The rule and its reasons are in `model-core/stlm/patch.py`.
  *
  * @module
  */
-import table from '../../model-core/stlm/patch.json' with { type: 'json' };
+import { ID_CLASSES, PATCH_CAP, SPECIAL } from '../schema/patch-rule.js';
 
-/** Longest patch, in ids. */
-export const PATCH_CAP: number = table.cap;
-/** 256 byte values and 16 specials. */
-export const VOCABULARY: number = table.vocabulary;
-export const SPECIAL = table.specials;
+export { PATCH_CAP, SPECIAL, VOCABULARY } from '../schema/patch-rule.js';
 
 const WORD = 1;
 const SPECIAL_CLASS = 2;
-const classOfId = Uint8Array.from(table.classes, (letter) => 'swx'.indexOf(letter));
+const classOfId = Uint8Array.from(ID_CLASSES, (letter) => 'swx'.indexOf(letter));
 
 /** Decides, id by id, where patches end. Prefix-stable: the answer for an id never depends on later ids. */
 export class PatchSplitter {
@@ -76,11 +71,4 @@ export function countPromptPatches(prompt: PromptIds): number {
     if (splitter.endsPatch(prompt[index] as number)) patches += 1;
   }
   return patches;
-}
-
-/** sha256 (hex) of what decides a boundary. A model trained with another rule must not be served by this code. */
-export async function patchRuleHash(): Promise<string> {
-  const canonical = JSON.stringify({ cap: table.cap, classes: table.classes, version: table.version, vocabulary: table.vocabulary });
-  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(canonical));
-  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

@@ -15,13 +15,14 @@ import type { TierModel } from './messages.js';
 import { monotonicMs } from './monotonic.js';
 import type { PromptIds } from './patch.js';
 import { PrefixIndex } from './prefix-index.js';
+import { Residency, type ResidencyRules } from './residency.js';
 import type { Engine, GenerateOptions, GenerateResult, Placement, TierState, TierStatus } from './types.js';
 import { WorkerHost } from './worker-host.js';
 
 /** `setTimeout` fires at once for anything longer; no load takes 24 days. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
-export interface PoolOptions {
+export interface PoolOptions extends ResidencyRules {
   readonly registry: Registry;
   /** The built `engine/worker.js`. */
   readonly workerUrl: URL;
@@ -30,6 +31,8 @@ export interface PoolOptions {
   readonly threads: number;
   /** Where this machine's optimised graphs are kept; undefined: nowhere. */
   readonly preparedFolder?: string;
+  /** For how long copies have been idle. */
+  readonly nowMs?: () => number;
 }
 
 export class WorkerPool implements Engine {
@@ -42,17 +45,18 @@ export class WorkerPool implements Engine {
   readonly #unloadable = new Map<string, string>();
   /** Why the last attempt failed, where another may not. */
   readonly #failures = new Map<string, string>();
-  readonly #loading = new Map<string, number>();
+  readonly #residency: Residency;
   readonly #loadMs = new Map<string, number>();
   #closed = false;
 
-  constructor({ registry, workerUrl, workers, threads, preparedFolder }: PoolOptions) {
+  constructor({ registry, workerUrl, workers, threads, preparedFolder, nowMs = monotonicMs, ...rules }: PoolOptions) {
     this.#registry = registry;
     this.manifests = registry.manifests;
     this.workers = workers;
     this.#prefixes = new Map(this.manifests.map((manifest) => [manifest.id, new PrefixIndex(modelShape(manifest), workers)]));
     const setup = { threads, ...(preparedFolder !== undefined && { preparedFolder }) };
-    this.#hosts = Array.from({ length: workers }, () => new WorkerHost(workerUrl, setup));
+    this.#hosts = Array.from({ length: workers }, () => new WorkerHost(workerUrl, setup, nowMs));
+    this.#residency = new Residency({ ...rules, hosts: this.#hosts, manifests: this.manifests, nowMs });
   }
 
   status(): readonly TierStatus[] {
@@ -62,6 +66,10 @@ export class WorkerPool implements Engine {
 
   isWarm({ tier, worker }: Placement): boolean {
     return this.#hosts[worker]?.isWarm(tier) ?? false;
+  }
+
+  hasRoom(tier: string): boolean {
+    return this.#residency.lack(tier) === undefined;
   }
 
   cachedPatches(tier: string, prompt: PromptIds, cacheSalt: string): readonly number[] {
@@ -75,6 +83,22 @@ export class WorkerPool implements Engine {
     return this.#load(placement, Infinity);
   }
 
+  /** Frees the tier's memory in that worker once its texts there have ended; whoever wants it before that keeps it. */
+  unload(placement: Placement): Promise<void> {
+    return this.#host(placement).unload(placement.tier);
+  }
+
+  /** Gives quarantined tiers another chance: an operator may have repaired a file. Manifests are read at the start only. */
+  async requalify(): Promise<void> {
+    await this.#registry.requalify();
+    const unloadable = [...this.#unloadable.keys()];
+    this.#unloadable.clear();
+    for (const tier of unloadable) {
+      // What fails again is quarantined again.
+      await this.load({ tier, worker: 0 }).catch(() => undefined);
+    }
+  }
+
   /**
    * @throws {TierQuarantinedError} {TierUnavailableError} {WorkerCrashedError} {GenerationFailedError} {EngineClosedError}
    */
@@ -84,7 +108,10 @@ export class WorkerPool implements Engine {
     const startMs = monotonicMs();
     const untilDeadlineMs = options.deadlineAtMs - (performance.timeOrigin + performance.now());
     const deadlineMs = startMs + untilDeadlineMs;
-    const cutShort = await this.#warmUp(placement, deadlineMs, signal);
+    let cutShort: 'cancelled' | 'deadline' | undefined;
+    // What has just been loaded may have been unloaded again before whoever waited for it comes to know.
+    do cutShort = await this.#warmUp(placement, deadlineMs, signal);
+    while (cutShort === undefined && !this.isWarm(placement));
     const loadMs = monotonicMs() - startMs;
     if (cutShort !== undefined) return unstarted(cutShort, loadMs);
 
@@ -114,6 +141,7 @@ export class WorkerPool implements Engine {
   /** Cancels what is in flight and ends every thread. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#residency.close();
     await Promise.all(this.#hosts.map((host) => host.close()));
   }
 
@@ -147,19 +175,19 @@ export class WorkerPool implements Engine {
     const host = this.#host(placement);
     const reason = this.#quarantineReason(tier);
     if (reason !== undefined) throw new TierQuarantinedError(`${tier}: ${reason}`);
-    this.#loading.set(tier, (this.#loading.get(tier) ?? 0) + 1);
     try {
-      const startMs = monotonicMs();
-      const model = tierModel(await this.#registry.model(tier));
-      const fileMs = monotonicMs() - startMs;
-      const loadMs = fileMs + (await host.load(model, deadlineMs));
+      const loadMs = await this.#residency.arrive(placement, async (makeRoom) => {
+        const startMs = monotonicMs();
+        const model = tierModel(await this.#registry.model(tier));
+        await makeRoom();
+        const preparedMs = monotonicMs() - startMs;
+        return preparedMs + (await host.load(model, deadlineMs));
+      });
       this.#loadMs.set(tier, loadMs);
       this.#failures.delete(tier);
       return loadMs;
     } catch (error) {
       throw error instanceof Error ? this.#loadFailure(tier, error) : error;
-    } finally {
-      this.#loading.set(tier, (this.#loading.get(tier) ?? 1) - 1);
     }
   }
 
@@ -177,15 +205,18 @@ export class WorkerPool implements Engine {
   }
 
   #statusOf(id: string): TierStatus {
-    const reason = this.#quarantineReason(id) ?? this.#failures.get(id);
+    const state = this.#state(id);
+    const reason = this.#quarantineReason(id) ?? (state === 'cold' ? (this.#failures.get(id) ?? this.#residency.lack(id)) : undefined);
     const loadMs = this.#loadMs.get(id);
-    return { id, state: this.#state(id), ...(reason !== undefined && { reason }), ...(loadMs !== undefined && { loadMs }) };
+    const workers = this.#hosts.flatMap((host, worker) => (host.isWarm(id) ? [worker] : []));
+    const memoryBytes = this.#residency.bytesOf(id);
+    return { id, state, ...(reason !== undefined && { reason }), ...(loadMs !== undefined && { loadMs }), workers, memoryBytes };
   }
 
   #state(tier: string): TierState {
     if (this.#quarantineReason(tier) !== undefined) return 'quarantined';
     if (this.#hosts.some((host) => host.isWarm(tier))) return 'ready';
-    return (this.#loading.get(tier) ?? 0) > 0 ? 'loading' : 'cold';
+    return this.#residency.isArriving(tier) ? 'loading' : 'cold';
   }
 }
 

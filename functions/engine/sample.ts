@@ -9,6 +9,8 @@ import { PATCH_CAP, SPECIAL, VOCABULARY } from './patch.js';
 
 const BAN = -1e9;
 const FORCE = 1e9;
+/** The graph takes noise above 50 for the host's decision and lets it pass the nucleus: more than that, and than any logit. */
+const INSIST = 200;
 
 /** 16 random bits a draw: two draws from one 32-bit word. The largest gap between two draws is 14.2 nat. */
 const QUANTILES = 1 << 16;
@@ -57,7 +59,8 @@ export class PatchNoise {
   readonly #base = new Float32Array(VOCABULARY).fill(BAN);
   readonly #temperature: number;
   readonly #random: SeededRandom;
-  #forcedBefore = 0;
+  /** Turns that hold more than draws and biases. */
+  #changedTurns = 0;
 
   constructor({ temperature, logitBias }: NoiseOptions, random: SeededRandom) {
     this.#temperature = temperature;
@@ -66,22 +69,35 @@ export class PatchNoise {
     for (let turn = 0; turn < PATCH_CAP; turn += 1) this.data.set(this.#base, turn * VOCABULARY);
   }
 
-  /** Prepares the next patch, whose first ids are `forced`. */
-  prepare(forced: ArrayLike<number>): void {
+  /**
+   * Prepares the next patch, whose first ids are `forced`. `spentTurns`: how many the patch before took. No draw is used twice; those that it
+   * left are as good as new, and half of the work of drawing all.
+   */
+  prepare(forced: ArrayLike<number>, spentTurns = PATCH_CAP): void {
     if (this.#temperature > 0) {
-      this.#draw();
+      this.#draw(Math.max(spentTurns, this.#changedTurns));
     } else {
-      for (let turn = 0; turn < this.#forcedBefore; turn += 1) this.data.set(this.#base, turn * VOCABULARY);
+      for (let turn = 0; turn < this.#changedTurns; turn += 1) this.data.set(this.#base, turn * VOCABULARY);
     }
     for (let turn = 0; turn < forced.length; turn += 1) this.data[turn * VOCABULARY + (forced[turn] as number)] = FORCE;
-    this.#forcedBefore = forced.length;
+    this.#changedTurns = forced.length;
   }
 
-  #draw(): void {
+  /** Bans from one turn of the patch prepared all but the `allowed` ids, uint8 [VOCABULARY]; `insists`: one of these has to come. */
+  restrict(turn: number, allowed: Uint8Array, insists: boolean): void {
+    for (const id of sampledIds) {
+      const at = turn * VOCABULARY + id;
+      if (allowed[id] === 0) this.data[at] = BAN;
+      else if (insists) this.data[at] = (this.data[at] as number) + INSIST;
+    }
+    this.#changedTurns = Math.max(this.#changedTurns, turn + 1);
+  }
+
+  #draw(turns: number): void {
     const { data } = this;
     const base = this.#base;
     const temperature = this.#temperature;
-    for (let start = 0; start < data.length; start += VOCABULARY) {
+    for (let start = 0; start < turns * VOCABULARY; start += VOCABULARY) {
       for (let index = 0; index < sampledIds.length; index += 2) {
         const word = this.#random.next();
         const even = sampledIds[index] as number;

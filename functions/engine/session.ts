@@ -17,6 +17,9 @@ export interface Session {
   tensor(type: 'int32', data: Int32Array, dims: readonly number[]): Tensor;
   tensor(type: 'int64', data: BigInt64Array, dims: readonly number[]): Tensor;
   tensor(type: 'float32', data: Float32Array, dims: readonly number[]): Tensor;
-  /** Runs the graph and returns the named outputs. Nothing can stop a run once it has begun. */
+  /**
+   * Runs the graph and returns the named outputs. Nothing can stop a run once it has begun, and it blocks its thread; before it the event
+   * loop turns, unless it has within a millisecond, so that what has arrived meanwhile is heard.
+   */
   run(feeds: Feeds, outputs: readonly string[]): Promise<Readonly<Record<string, Tensor>>>;
 }

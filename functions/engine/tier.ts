@@ -4,27 +4,26 @@
  * @module
  */
 import { Generation, type ModelShape } from './generate.js';
-import type { TierModel, WorkerSetup } from './messages.js';
+import type { TierModel } from './messages.js';
 import { monotonicMs } from './monotonic.js';
-import { openSession, type OrtSession } from './ort-node.js';
+import type { ModelSession } from './onnx-runtime.js';
+import { openSession, type SessionOptions } from './open-session.js';
 import { Pace } from './pace.js';
 import { PREFIX_CACHE_BYTES, type PrefixCache, prefixCache } from './prefix-cache.js';
 import { INPUT_NAMES } from './run-inputs.js';
 import { Runner } from './runner.js';
 
 export interface LoadedTier {
-  readonly session: OrtSession;
+  readonly session: ModelSession;
   readonly shape: ModelShape;
   readonly pace: Pace;
   readonly prefixes: PrefixCache;
   readonly runner: Runner;
 }
 
-
-
 /** @throws if the file is no model, or not one with the graph this engine feeds. */
-export async function loadTier({ tier, file, shape, pace: seed }: TierModel, setup: WorkerSetup): Promise<LoadedTier> {
-  const session = await openSession(file, setup);
+export async function loadTier({ tier, file, shape, pace: seed }: TierModel, options: SessionOptions): Promise<LoadedTier> {
+  const session = await openSession(file, options);
   const wanted = [...INPUT_NAMES, ...cacheNames(shape.trunk.layers)].toSorted().join();
   const found = session.inputNames.toSorted().join();
   if (wanted !== found) throw new Error(`${tier}: the graph's inputs are ${found}, not ${wanted}`);

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { ByteAutomaton } from '../grammar/automaton.js';
 import type { Manifest } from '../schema/manifest.js';
 import type { PromptIds } from './patch.js';
 
@@ -25,6 +26,8 @@ export interface GenerateOptions {
   readonly cacheSalt: string;
   /** Epoch milliseconds, as `performance.timeOrigin + performance.now()`; Infinity = none. */
   readonly deadlineAtMs: number;
+  /** What the text has to be one of; anything if absent. */
+  readonly grammar?: ByteAutomaton;
 }
 
 export type StopCause = 'eod' | 'stop' | 'length' | 'deadline' | 'cancelled';
@@ -53,6 +56,7 @@ export interface GenerateResult {
   readonly cachedBytes: number;
   /** Bytes yielded. */
   readonly completionBytes: number;
+  /** Each time it was decoded, if a grammar had it decoded anew. */
   readonly decodedPatches: number;
   /** The oldest part of the text no longer fitted the context and was forgotten. */
   readonly contextTruncated: boolean;
@@ -66,8 +70,13 @@ export type TierState = 'cold' | 'loading' | 'ready' | 'quarantined';
 export interface TierStatus {
   readonly id: string;
   readonly state: TierState;
+  /** Why it is quarantined; of a cold tier, why its last load failed or its next one would. */
   readonly reason?: string;
   readonly loadMs?: number;
+  /** It is warm on these. */
+  readonly workers: readonly number[];
+  /** What its copies take, the caches of their texts included: an estimate. */
+  readonly memoryBytes: number;
 }
 
 export interface Placement {
@@ -81,6 +90,8 @@ export interface Engine {
   readonly workers: number;
   status(): readonly TierStatus[];
   isWarm(placement: Placement): boolean;
+  /** Whether one more copy of the tier would find memory, if need be that of idle ones. */
+  hasRoom(tier: string): boolean;
   /** By worker: of such a prompt's patches, how many would probably not have to be read again. */
   cachedPatches(tier: string, prompt: PromptIds, cacheSalt: string): readonly number[];
   /** Loads a tier into a worker (single flight); the load's measured ms. */

@@ -11,62 +11,92 @@ import type { FromWorker, SeededOptions, TierModel, ToWorker, WorkerSetup } from
 /** A thread that lived less than this did not come up properly: the next one waits, so that a broken build does not spin. */
 const EARLY_DEATH_MS = 2_000;
 const RESTART_DELAY_MS = 1_000;
+/** A thread's own objects live for a patch. Left to itself V8 lets 16 MiB of them and more gather before it looks: at 50M, 215 MiB are resident instead of 170. */
+const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 2 };
 
-interface PendingLoad {
+/** A tier in the worker's memory, or on its way there or out. */
+export interface HeldTier {
   readonly model: TierModel;
-  readonly done: Promise<number>;
-  readonly resolve: (loadMs: number) => void;
+  /** `unloading`: no new text begins; those in flight still end. `lost`: with a thread that died; it is loaded again in the next. */
+  state: 'loading' | 'warm' | 'unloading' | 'lost';
+  /** In flight. */
+  texts: number;
+  loadedAtMs: number;
+  /** When it was loaded, or a text last began or ended on it. */
+  usedAtMs: number;
+}
+
+interface Pending<T> {
+  readonly done: Promise<T>;
+  readonly resolve: (value: T) => void;
   readonly reject: (error: Error) => void;
 }
 
 export class WorkerHost {
   readonly #url: URL;
   readonly #setup: WorkerSetup;
-  readonly #warm = new Map<string, TierModel>();
-  readonly #loads = new Map<string, PendingLoad>();
-  readonly #calls = new Map<number, GenerationCall>();
+  readonly #nowMs: () => number;
+  readonly #held = new Map<string, HeldTier>();
+  readonly #loads = new Map<string, Pending<number>>();
+  readonly #unloads = new Map<string, Pending<void>>();
+  readonly #calls = new Map<number, { readonly call: GenerationCall; readonly held: HeldTier }>();
   #worker: Worker | undefined;
   #exited: Promise<void> = Promise.resolve();
   #restart: NodeJS.Timeout | undefined;
   #nextId = 0;
   #closed = false;
 
-  constructor(url: URL, setup: WorkerSetup) {
+  constructor(url: URL, setup: WorkerSetup, nowMs: () => number) {
     this.#url = url;
     this.#setup = setup;
+    this.#nowMs = nowMs;
     this.#spawn();
   }
 
-  get warmTiers(): readonly string[] {
-    return [...this.#warm.keys()];
-  }
-
-  get loadingTiers(): readonly string[] {
-    return [...this.#loads.keys()];
+  get held(): readonly Readonly<HeldTier>[] {
+    return [...this.#held.values()];
   }
 
   isWarm(tier: string): boolean {
-    return this.#warm.has(tier);
+    return this.#held.get(tier)?.state === 'warm';
   }
 
   /** Single flight; a call with an earlier deadline hurries the load that waits already. Resolves to the ms the load took. */
   load(model: TierModel, deadlineMs: number): Promise<number> {
-    const waiting = this.#loads.get(model.tier);
-    if (waiting === undefined && this.#warm.has(model.tier)) return Promise.resolve(0);
+    const { tier } = model;
+    if (this.isWarm(tier) || this.#keep(tier)) return Promise.resolve(0);
     if (this.#worker === undefined) return Promise.reject(this.#absent());
-    const load = waiting ?? pendingLoad(model);
-    this.#loads.set(model.tier, load);
+    const load = this.#loads.get(tier) ?? pending<number>();
+    if (!this.#loads.has(tier)) this.#held.set(tier, { model, state: 'loading', texts: 0, loadedAtMs: this.#nowMs(), usedAtMs: this.#nowMs() });
+    this.#loads.set(tier, load);
     this.#tell({ kind: 'load', model, deadlineMs });
     return load.done;
   }
 
+  /**
+   * Frees a warm tier once its texts have ended; new ones find it cold from now on. Resolves when its memory is free, or it is wanted
+   * again before that.
+   */
+  unload(tier: string): Promise<void> {
+    const held = this.#held.get(tier);
+    if (held?.state === 'warm') {
+      held.state = 'unloading';
+      this.#unloads.set(tier, pending<void>());
+      this.#releaseIfIdle(held);
+    }
+    return this.#unloads.get(tier)?.done ?? Promise.resolve();
+  }
+
   /** The tier must be warm. */
   generate(tier: string, options: SeededOptions): { readonly call: GenerationCall; readonly cancel: () => void } {
-    if (this.#worker === undefined) throw this.#absent();
+    const held = this.#held.get(tier);
+    if (this.#worker === undefined || held === undefined) throw this.#absent();
     const id = this.#nextId;
     this.#nextId += 1;
     const call = new GenerationCall();
-    this.#calls.set(id, call);
+    this.#calls.set(id, { call, held });
+    held.texts += 1;
+    held.usedAtMs = this.#nowMs();
     this.#tell({ kind: 'generate', id, tier, options });
     return { call, cancel: () => this.#tell({ kind: 'cancel', id }) };
   }
@@ -81,7 +111,7 @@ export class WorkerHost {
 
   #spawn(): void {
     const startMs = performance.now();
-    const worker = new Worker(this.#url, { workerData: this.#setup });
+    const worker = new Worker(this.#url, { workerData: this.#setup, resourceLimits: RESOURCE_LIMITS });
     this.#worker = worker;
     let failure: unknown;
     worker.on('message', (message: FromWorker) => this.#hear(message));
@@ -100,30 +130,25 @@ export class WorkerHost {
 
   /** A new thread, with every tier warm that the old one had. */
   #revive(delayMs: number): void {
-    const models = [...this.#warm.values()];
-    this.#warm.clear();
     this.#restart = setTimeout(() => {
       this.#spawn();
-      for (const model of models) this.load(model, Infinity).catch(() => undefined);
+      for (const { model } of this.held) this.load(model, Infinity).catch(() => undefined);
     }, delayMs);
   }
 
   #hear(message: FromWorker): void {
     switch (message.kind) {
       case 'loaded':
-      case 'loadFailed': {
-        const load = this.#loads.get(message.tier);
-        this.#loads.delete(message.tier);
-        if (load === undefined) break;
-        if (message.kind === 'loadFailed') load.reject(new TierQuarantinedError(message.reason));
-        else {
-          this.#warm.set(message.tier, load.model);
-          load.resolve(message.loadMs);
-        }
+      case 'loadFailed':
+        this.#endLoad(message);
         break;
-      }
+      case 'unloaded':
+        // It may be loading again already.
+        if (this.#held.get(message.tier)?.state === 'unloading') this.#held.delete(message.tier);
+        this.#endUnload(message.tier);
+        break;
       case 'bytes':
-        this.#calls.get(message.id)?.push(message.bytes);
+        for (const bytes of message.patches) this.#calls.get(message.id)?.call.push(bytes);
         break;
       case 'finished':
         this.#end(message.id, message.outcome);
@@ -134,16 +159,62 @@ export class WorkerHost {
     }
   }
 
-  #end(id: number, end: Parameters<GenerationCall['finish']>[0]): void {
-    this.#calls.get(id)?.finish(end);
-    this.#calls.delete(id);
+  #endLoad(message: Extract<FromWorker, { kind: 'loaded' | 'loadFailed' }>): void {
+    const { tier } = message;
+    const load = this.#loads.get(tier);
+    const held = this.#held.get(tier);
+    this.#loads.delete(tier);
+    if (load === undefined || held === undefined) return;
+    if (message.kind === 'loadFailed') {
+      this.#held.delete(tier);
+      load.reject(new TierQuarantinedError(message.reason));
+    } else {
+      held.state = 'warm';
+      held.loadedAtMs = this.#nowMs();
+      held.usedAtMs = held.loadedAtMs;
+      load.resolve(message.loadMs);
+    }
   }
 
+  /** Whether a tier that only waits for its texts to end could be kept instead. */
+  #keep(tier: string): boolean {
+    const held = this.#held.get(tier);
+    if (held?.state !== 'unloading' || held.texts === 0) return false;
+    held.state = 'warm';
+    this.#endUnload(tier);
+    return true;
+  }
+
+  #releaseIfIdle(held: HeldTier): void {
+    if (held.state === 'unloading' && held.texts === 0) this.#tell({ kind: 'unload', tier: held.model.tier });
+  }
+
+  #endUnload(tier: string): void {
+    this.#unloads.get(tier)?.resolve();
+    this.#unloads.delete(tier);
+  }
+
+  #end(id: number, end: Parameters<GenerationCall['finish']>[0]): void {
+    const found = this.#calls.get(id);
+    if (found === undefined) return;
+    this.#calls.delete(id);
+    found.call.finish(end);
+    found.held.texts -= 1;
+    found.held.usedAtMs = this.#nowMs();
+    this.#releaseIfIdle(found.held);
+  }
+
+  /** The thread is gone, and with it all it did and held; what was warm comes back. */
   #fail(failure: unknown): void {
     const error = this.#closed ? new EngineClosedError('the engine is closed') : new WorkerCrashedError('the worker died', { cause: failure });
     for (const id of this.#calls.keys()) this.#end(id, error);
     for (const load of this.#loads.values()) load.reject(error);
     this.#loads.clear();
+    for (const [tier, held] of this.#held) {
+      if (held.state === 'warm' || held.state === 'lost') held.state = 'lost';
+      else this.#held.delete(tier);
+    }
+    for (const tier of this.#unloads.keys()) this.#endUnload(tier);
   }
 
   #tell(message: ToWorker): void {
@@ -156,12 +227,12 @@ export class WorkerHost {
 }
 
 /** Written out: `Promise.withResolvers` comes with Node 22. */
-function pendingLoad(model: TierModel): PendingLoad {
-  let resolve!: PendingLoad['resolve'];
-  let reject!: PendingLoad['reject'];
-  const done = new Promise<number>((onResolve, onReject) => {
+function pending<T>(): Pending<T> {
+  let resolve!: Pending<T>['resolve'];
+  let reject!: Pending<T>['reject'];
+  const done = new Promise<T>((onResolve, onReject) => {
     resolve = onResolve;
     reject = onReject;
   });
-  return { model, done, resolve, reject };
+  return { done, resolve, reject };
 }

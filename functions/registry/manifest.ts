@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { PATCH_CAP, patchRuleHash } from '../engine/patch.js';
 import { type Manifest, manifestSchema } from '../schema/manifest.js';
+import { PATCH_CAP, patchRuleHash } from '../schema/patch-rule.js';
 import { ArtifactCorruptError } from './errors.js';
 
 /** @throws {ArtifactCorruptError} naming the field. `tier` is the name of the folder that `json` comes from. */

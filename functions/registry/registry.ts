@@ -80,6 +80,18 @@ export class Registry {
     }
   }
 
+  /** Verifies quarantined files once more, and lets those go that are whole. */
+  async requalify(): Promise<void> {
+    for (const { id } of this.manifests.filter(({ id }) => this.#quarantine.has(id))) {
+      try {
+        this.#models.set(id, Promise.resolve(await this.#open(id)));
+        this.#quarantine.delete(id);
+      } catch (error) {
+        this.#quarantine.set(id, reasonOf(error));
+      }
+    }
+  }
+
   async #open(tier: string): Promise<LocalModel> {
     const manifest = this.manifests.find(({ id }) => id === tier);
     if (manifest === undefined) throw new ArtifactCorruptError(this.#quarantine.get(tier) ?? `there is no tier ${tier}`);

@@ -27,6 +27,8 @@ export interface WorkerLedger {
   readonly inRunUntilMs: number;
   /** Time the worker has had bookings to work on, ever. */
   readonly busyMs: number;
+  /** Share of recent time that it was busy. */
+  readonly utilisation: number;
   readonly drained: Drained;
 }
 
@@ -41,6 +43,8 @@ interface Drained {
 /** Work counted as drained before any was measured: the rate starts at 1. */
 const PRIOR_DRAINED_MS = 100;
 const DRAINED_DECAY = 0.95;
+/** What counts as recent. */
+const UTILISATION_MS = 5_000;
 /** Bookings below this are rounding, not a broken promise. */
 const GRACE_MS = 0.5;
 
@@ -51,22 +55,25 @@ export function idleLedger(nowMs: number): WorkerLedger {
     loadingUntilMs: nowMs,
     inRunUntilMs: nowMs,
     busyMs: 0,
+    utilisation: 0,
     drained: { workMs: PRIOR_DRAINED_MS, busyMs: PRIOR_DRAINED_MS, upToBusyMs: 0 },
   };
 }
 
-/** Lets the worker have worked, earliest deadline first, since the ledger was last brought up to date. */
+/**
+ * Lets the worker have worked on the earliest deadline since the ledger was last brought up to date. It turns to the next only once
+ * that one is released: a booking that outlasts its estimate needs at least one run more, and hands its lateness to nobody.
+ */
 export function advance(ledger: WorkerLedger, nowMs: number): WorkerLedger {
   if (nowMs <= ledger.asOfMs) return ledger;
-  let leftMs = Math.max(0, nowMs - Math.max(ledger.asOfMs, ledger.loadingUntilMs));
-  const busyMs = ledger.bookings.length > 0 ? leftMs : 0;
-  const bookings = ledger.bookings.map((booking) => {
-    const doneMs = Math.min(leftMs, booking.remainingMs);
-    if (doneMs === 0) return booking;
-    leftMs -= doneMs;
-    return worked(booking, doneMs);
-  });
-  return { ...ledger, bookings, asOfMs: nowMs, busyMs: ledger.busyMs + busyMs };
+  const workedMs = Math.max(0, nowMs - Math.max(ledger.asOfMs, ledger.loadingUntilMs));
+  const [first, ...others] = ledger.bookings;
+  const busyMs = first === undefined ? 0 : workedMs;
+  const doneMs = first === undefined ? 0 : Math.min(workedMs, Math.max(0, first.remainingMs - first.runMs));
+  const bookings = first === undefined || doneMs === 0 ? ledger.bookings : [worked(first, doneMs), ...others];
+  const passedMs = nowMs - ledger.asOfMs;
+  const utilisation = ledger.utilisation + (busyMs / passedMs - ledger.utilisation) * -Math.expm1(-passedMs / UTILISATION_MS);
+  return { ...ledger, bookings, asOfMs: nowMs, busyMs: ledger.busyMs + busyMs, utilisation };
 }
 
 function worked({ ticket, deadlineAtMs, remainingMs, promisedMs, runMs }: Booking, doneMs: number): Booking {

@@ -1,8 +1,8 @@
 /**
- * Which tier runs, given what each could do. Quality first: the largest tier that finishes the planned text inside the budget at the
- * p95. When no tier can finish, the smallest starts and its text ends at the deadline: it is the one that gets furthest. A request is
- * refused only when no text worth the name can be had.
+ * What becomes of a request, given what each tier could do with it: the best worker of each tier, one of them by policy, and the
+ * reason for it. A request is refused only when the policy wants none of them, and told whether load, loading or its budget is why.
  */
+import type { Policy } from './policy.js';
 import type { RouteReason, TierVerdict } from './types.js';
 
 /** How far a request gets by its deadline; see `TierVerdict`. */
@@ -41,22 +41,18 @@ const ALIKE = 0.05;
 export type Placements<C extends Candidate> = readonly [C, ...C[]];
 
 /** @param tiers those the request may use, ascending by size. */
-export function choose<C extends Candidate>(tiers: readonly Placements<C>[], pinned: boolean): Choice<C> {
-  const available = tiers.filter(([candidate]) => candidate.available);
-  if (available.length === 0) return { kind: 'unavailable' };
+export function choose<C extends Candidate>(tiers: readonly Placements<C>[], policy: Policy): Choice<C> {
+  const usable = tiers.filter(([candidate]) => candidate.available && policy([supposing(candidate, 'fits')]) !== undefined);
+  if (usable.length === 0) return { kind: 'unavailable' };
 
-  const best = available.map(bestPlacement);
-  const fitting = best.findLast(
-    (candidate, size) => candidate.reach.now === 'fits' && !candidate.crowds && (size === 0 || candidate.affordable),
-  );
-  const taken = fitting ?? best.find((candidate) => candidate.reach.now === 'truncates' && !candidate.crowds);
+  const best = usable.map(bestPlacement);
+  const taken = policy(best);
   if (taken !== undefined) {
-    const larger = available.slice(best.indexOf(taken) + 1);
-    const warm = larger.flat().findLast((candidate) => !candidate.warm && candidate.reach.warm === 'fits');
-    const reason = pinned ? 'pinned' : fitting === undefined && warm === undefined ? 'truncates' : reasonFor(larger, warm !== undefined);
-    return { kind: 'take', candidate: taken, reason, warm };
+    const larger = usable.slice(best.indexOf(taken) + 1);
+    const warm = larger.flat().findLast((candidate) => !candidate.warm && candidate.reach.warm === 'fits' && prefers(policy, candidate, taken));
+    return { kind: 'take', candidate: taken, reason: reasonFor(taken, larger, warm, policy), warm };
   }
-  const placements = available.flat();
+  const placements = usable.flat();
   if (placements.every((candidate) => candidate.reach.idle === 'late')) return { kind: 'infeasible' };
   // Where nothing is warm yet, only loads stand in the way.
   const warm =
@@ -65,10 +61,22 @@ export function choose<C extends Candidate>(tiers: readonly Placements<C>[], pin
   return warm === undefined ? { kind: 'overloaded' } : { kind: 'loading', warm };
 }
 
-function reasonFor(larger: readonly Placements<Candidate>[], warming: boolean): RouteReason {
+function reasonFor<C extends Candidate>(taken: C, larger: readonly Placements<C>[], warm: C | undefined, policy: Policy): RouteReason {
+  if (warm !== undefined) return 'warming';
+  if (taken.reach.now !== 'fits') return 'truncates';
   if (larger.length === 0) return 'fits';
-  if (warming) return 'warming';
-  return larger.flat().some((candidate) => candidate.reach.idle === 'fits') ? 'load' : 'budget';
+  const feasible = larger.flat().filter((candidate) => candidate.reach.idle === 'fits');
+  if (feasible.length === 0) return 'budget';
+  return feasible.some((candidate) => prefers(policy, candidate, taken)) ? 'load' : 'policy';
+}
+
+/** Whether the policy would take it rather than the one taken, had it nobody's work in its way. */
+function prefers<C extends Candidate>(policy: Policy, candidate: C, taken: C): boolean {
+  return policy([taken, supposing(candidate, 'fits')]) !== taken;
+}
+
+function supposing<C extends Candidate>(candidate: C, now: Reach): C {
+  return { ...candidate, reach: { ...candidate.reach, now }, crowds: false, affordable: true };
 }
 
 /** Where a tier would best run: where it gets furthest, then where it harms nobody, then soonest, then where least is queued. */

@@ -2,9 +2,11 @@
 import { chunkPatches } from '../engine/chunk.js';
 import type { Manifest } from '../schema/manifest.js';
 import { backlogMs, crowds, wait, type WorkerLedger } from './admit.js';
+import { cautious } from './caution.js';
 import type { Candidate, Placements, Reach } from './choose.js';
 import { affords, type Headroom } from './headroom.js';
-import { type LatencyModel, margin, overhead, predictCompute, tierModel } from './predict.js';
+import { caution, type LatencyModel, margin, overhead, predictCompute, tierModel } from './predict.js';
+import { interruption, type Traffic } from './traffic.js';
 import { AUTO, type RouteRequest } from './types.js';
 
 /** A candidate with the forecast behind it. */
@@ -33,23 +35,29 @@ export interface Surroundings {
   readonly model: LatencyModel;
   /** One per worker, brought up to `nowMs`. */
   readonly ledgers: readonly WorkerLedger[];
-  readonly isAvailable: (tier: string) => boolean;
+  readonly isAvailable: (placement: { tier: string; worker: number }) => boolean;
   readonly isWarm: (placement: { tier: string; worker: number }) => boolean;
   readonly isLoading: (placement: { tier: string; worker: number }) => boolean;
   readonly maxBookings: number;
   readonly headroom: Headroom;
+  readonly traffic: Traffic;
 }
 
 /** A text cut to less than this share of what an idle server would give is not worth admitting, nor worth leaving of one admitted. */
 const LEAST_SHARE = 0.5;
+/** Of a normal distribution, up to its p95. */
+const DEVIATIONS = 1.645;
+/** After so long an idle worker is about as likely busy as ever. */
+const RETURN_MS = 300;
 /** Loads scatter with the page cache; the tail of a load over its expectation. */
 const LOAD_MARGIN = 1.25;
 
-/** The tiers the request may use, ascending by size, each on every worker. */
+/** The tiers the request may use, ascending by size, each on every worker where it is available if there is one. */
 export function evaluate(request: RouteRequest, around: Surroundings): Placements<Evaluation>[] {
   return around.manifests
     .filter(({ id }) => (request.tier === AUTO ? (request.eligible?.includes(id) ?? true) : request.tier === id))
     .map((manifest) => around.ledgers.map((_, worker) => evaluatePlacement(request, manifest, worker, around)))
+    .map((placements) => (placements.some(({ available }) => available) ? placements.filter(({ available }) => available) : placements))
     .filter((placements): placements is [Evaluation, ...Evaluation[]] => placements.length > 0);
 }
 
@@ -70,6 +78,7 @@ function evaluatePlacement(request: RouteRequest, { id: tier, trunk }: Manifest,
   const prefillMs = request.generations * compute.prefillMs;
   const decodeMs = request.generations * compute.decodeMs;
   const workMs = prefillMs + decodeMs;
+  const usualMs = prefillMs + request.generations * compute.usualDecodeMs;
   const queued = wait(ledger, nowMs, deadlineAtMs);
   const warm = around.isWarm(placement);
   // A load under way already stands in the ledger, as time the worker is blocked.
@@ -87,10 +96,14 @@ function evaluatePlacement(request: RouteRequest, { id: tier, trunk }: Manifest,
   const now = ledger.bookings.length < around.maxBookings ? reach(beforeMs, idleLeftMs) : 'late';
   const textMs = Math.min(workMs, Math.max(prefillMs, request.budgetMs - elapsedMs - beforeMs));
 
+  const coming = interruption(around.traffic, ledgers.length, nowMs, queued.expectedMs + loadMs + usualMs, request.budgetMs - elapsedMs);
+  const expectedMs = elapsedMs + queued.expectedMs + loadMs + usualMs + coming.medianMs + extra.expectedMs;
+  const soonestP95Ms = elapsedMs + beforeMs + workMs * tail + extra.p95Ms;
+
   return {
     tier,
     worker,
-    available: around.isAvailable(tier),
+    available: around.isAvailable(placement),
     warm,
     reach: { now, warm: reach(queued.worstMs, idleLeftMs), idle: reach(0, idleLeftMs) },
     crowds: now !== 'late' && crowds(ledger, nowMs, { deadlineAtMs, workMs: workMs * tail, loadMs }),
@@ -99,22 +112,34 @@ function evaluatePlacement(request: RouteRequest, { id: tier, trunk }: Manifest,
     loadMs,
     prefillMs,
     decodeMs,
-    expectedMs: elapsedMs + queued.expectedMs + loadMs + workMs + extra.expectedMs,
-    predictedMs: elapsedMs + beforeMs + workMs * tail + extra.p95Ms,
+    expectedMs,
+    predictedMs: cautious(caution(model, tier), expectedMs, soonestP95Ms + coming.medianMs + DEVIATIONS * coming.deviationMs),
     predictedFirstByteMs: elapsedMs + beforeMs + prefillMs * tail + extra.p95Ms,
     plannedBytes: compute.plannedBytes,
     workMs,
     runMs: Math.max(compute.stepMs, compute.prefillMs * Math.min(1, chunkPatches(trunk) / (work.promptPatches - cachedPatches))),
     promisedMs: now === 'fits' ? workMs : prefillMs + LEAST_SHARE * (textMs - prefillMs),
     cheapestMs: elapsedMs + prefillMs * tail + extra.p95Ms,
-    excessMs: Math.max(0, elapsedMs + beforeMs + workMs * tail + extra.p95Ms - request.budgetMs),
+    excessMs: Math.max(0, soonestP95Ms - request.budgetMs),
     backlogMs: backlogMs(ledger, nowMs),
   };
 }
 
-/** How many other workers will compute beside this one, on average over the time its work takes. */
+/**
+ * How many other workers will compute beside this one, on average over the time its work takes: while they have work booked they do;
+ * then they are idle, and come back, the longer the likelier, to how busy they were of late.
+ */
 export function othersBusy(ledgers: readonly WorkerLedger[], worker: number, nowMs: number, workMs: number): number {
   return ledgers
     .filter((_, index) => index !== worker)
-    .reduce((busy, ledger) => busy + Math.min(1, backlogMs(ledger, nowMs) / Math.max(workMs, 1)), 0);
+    .reduce((busy, ledger) => {
+      const booked = Math.min(1, backlogMs(ledger, nowMs) / Math.max(workMs, 1));
+      return busy + booked + (1 - booked) * ledger.utilisation * returned((1 - booked) * workMs);
+    }, 0);
+}
+
+/** Mean over so many milliseconds of 1 - exp(-t / RETURN_MS). */
+function returned(spanMs: number): number {
+  const spans = spanMs / RETURN_MS;
+  return spans < 1e-3 ? 0 : 1 + Math.expm1(-spans) / spans;
 }

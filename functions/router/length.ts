@@ -13,9 +13,9 @@ export interface LengthModel {
 
 /**
  * Kinds of text that end for different reasons, so that the lengths of one say nothing of another's: where the model thinks that it
- * is over, at a stop string, with a turn of a chat.
+ * is over, at a stop string, with a turn of a chat, where a grammar leaves nothing more.
  */
-export type LengthClass = 'plain' | 'stop' | 'chat';
+export type LengthClass = 'plain' | 'stop' | 'chat' | 'guided';
 
 /** Observations that are remembered: 1 / (1 - DECAY) texts. */
 const DECAY = 0.98;

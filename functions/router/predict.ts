@@ -8,7 +8,10 @@
  * `between` is what a worker spends from run to run: its event loop, the messages to the main thread.
  */
 import type { GenerateResult, Placement } from '../engine/types.js';
+import { keptPatches } from '../engine/window.js';
 import type { Manifest } from '../schema/manifest.js';
+import { type BatchCost, batchFactor, learnBatch, UNBATCHED } from './batch.js';
+import { type Caution, learnCaution, NEUTRAL } from './caution.js';
 import { type Cost, costMs, guess, learn, type Pair } from './cost.js';
 import { type Drift, driftFactor, learnDrift, noDrift } from './drift.js';
 import { learnLength, type LengthClass, type LengthModel, lengthPrior, lengthQuantile, patchesFor } from './length.js';
@@ -28,12 +31,16 @@ export interface TierModel {
   readonly prefill: Cost;
   /** [patches after the first, sum of their contexts in patches]. */
   readonly decode: Cost;
+  /** Of decode runs that are shared. */
+  readonly batch: BatchCost;
   readonly loadMs: number;
   readonly contextPatches: number;
   /** False while the costs are the manifest's, measured on another machine. */
   readonly measured: boolean;
   /** Measured over predicted compute of recent texts, given how many bytes they turned out to have. */
   readonly ratios: Recent;
+  /** Of the whole time's promise. */
+  readonly caution: Caution;
   readonly lengths: Readonly<Record<LengthClass, LengthModel>>;
 }
 
@@ -43,6 +50,8 @@ export interface Workload {
   readonly promptPatches: number;
   /** Of these, such as need not be read again because a prompt before began alike; none if absent. */
   readonly cachedPatches?: number;
+  /** Texts in the runs that decode it, itself among them, on average; 1 if absent. */
+  readonly rows?: number;
   /** Patches of text that have been decoded already; none if absent. */
   readonly decodedPatches?: number;
   /** Bytes of text still to be written, at most. */
@@ -52,9 +61,11 @@ export interface Workload {
 
 export interface Compute {
   readonly plannedBytes: number;
-  /** Expected milliseconds, what lies between runs included. */
+  /** Expected milliseconds, what lies between runs included; of the planned text. */
   readonly prefillMs: number;
   readonly decodeMs: number;
+  /** The same of a text as long as most: half of all are shorter, where texts end by themselves. */
+  readonly usualDecodeMs: number;
   /** Of one further patch at the end of the prompt. */
   readonly stepMs: number;
 }
@@ -85,11 +96,13 @@ function seedTier({ latencySeed, context, bytesPerPatch: seedBytesPerPatch }: Ma
   return {
     prefill: guess([stepMs, prefillPatchMs], 1),
     decode: guess([stepMs, stepMs * CONTEXT_SHARE], 1),
+    batch: UNBATCHED,
     loadMs: latencySeed.loadMs,
     contextPatches: context.patches,
     measured: false,
     ratios: recentFrom(PRIOR_RATIOS),
-    lengths: { plain: lengths, stop: lengths, chat: lengths },
+    caution: NEUTRAL,
+    lengths: { plain: lengths, stop: lengths, chat: lengths, guided: lengths },
   };
 }
 
@@ -103,17 +116,21 @@ export function tierModel(model: LatencyModel, tier: string): TierModel {
 export function predictCompute(model: LatencyModel, { tier, worker }: Placement, work: Workload, othersBusy: number): Compute {
   const costs = tierModel(model, tier);
   const lengths = costs.lengths[work.lengthClass];
-  const plannedBytes = lengthQuantile(lengths, work.maxBytes, P95);
-  const patches = patchesFor(lengths, plannedBytes);
   const factor = driftFactor(model.drift, tier, worker, othersBusy);
   const [betweenTextsMs, betweenPatchesMs] = model.between.per;
   const pastPatches = work.promptPatches + (work.decodedPatches ?? 0);
-  const decode = decodeCounts(costs, pastPatches, patches);
+  const shared = factor * batchFactor(costs.batch, work.rows ?? 1);
+  const decodeMs = (patches: number): number => {
+    const counts = decodeCounts(costs, pastPatches, patches);
+    return shared * costMs(costs.decode, counts) + factor * slideMs(costs, pastPatches, patches) + counts[0] * betweenPatchesMs;
+  };
+  const plannedBytes = lengthQuantile(lengths, work.maxBytes, P95);
   return {
     plannedBytes,
     prefillMs: factor * costMs(costs.prefill, prefillCounts(work)) + betweenTextsMs + betweenPatchesMs,
-    decodeMs: factor * costMs(costs.decode, decode) + decode[0] * betweenPatchesMs,
-    stepMs: factor * costMs(costs.decode, decodeCounts(costs, pastPatches, 2)) + betweenPatchesMs,
+    decodeMs: decodeMs(patchesFor(lengths, plannedBytes)),
+    usualDecodeMs: decodeMs(patchesFor(lengths, lengthQuantile(lengths, work.maxBytes, 0.5))),
+    stepMs: shared * costMs(costs.decode, decodeCounts(costs, pastPatches, 2)) + betweenPatchesMs,
   };
 }
 
@@ -122,9 +139,27 @@ export function margin(model: LatencyModel, tier: string): number {
   return quantile(tierModel(model, tier).ratios, P95);
 }
 
+export function caution(model: LatencyModel, tier: string): Caution {
+  return tierModel(model, tier).caution;
+}
+
+/** @param broken whether an answer took longer than the p95 it was promised. */
+export function learnPromise(model: LatencyModel, tier: string, broken: boolean): LatencyModel {
+  const before = tierModel(model, tier);
+  return { ...model, tiers: { ...model.tiers, [tier]: { ...before, caution: learnCaution(before.caution, broken) } } };
+}
+
 /** Whoever says how long a prompt is, plan or engine, has cut it to the context by `keptPatches`. */
 function prefillCounts({ promptPatches, cachedPatches = 0 }: { readonly promptPatches: number; readonly cachedPatches?: number }): Pair {
   return [1, promptPatches - cachedPatches];
+}
+
+/** A text that outgrows the context reads what is kept of it again. */
+function slideMs({ prefill, contextPatches }: TierModel, pastPatches: number, patches: number): number {
+  const overflow = pastPatches + Math.max(0, patches - 1) - contextPatches;
+  if (overflow <= 0) return 0;
+  const kept = keptPatches(contextPatches + 1, contextPatches);
+  return Math.ceil(overflow / (contextPatches + 1 - kept)) * kept * prefill.per[1];
 }
 
 /** The first patch is the prefill's; the k-th after it sees what came before and k patches. */
@@ -148,13 +183,14 @@ export function learnCompute(model: LatencyModel, observation: Observation): Lat
   const { tier, worker } = placement;
   const before = tierModel(model, tier);
   // Forecasts are for a text alone: what others in the same runs add is not its cost.
-  const { prefillMs, decodeAloneMs: decodeMs } = result.timings;
+  const { prefillMs, decodeMs: sharedMs, decodeAloneMs: decodeMs } = result.timings;
   const measuredMs = prefillMs + decodeMs;
   if (!(measuredMs > 0) || result.decodedPatches === 0) return model;
 
   const prefillDone = prefillCounts(result);
   const decodeDone = decodeCounts(before, result.promptPatches, result.decodedPatches);
-  const learntMs = costMs(before.prefill, prefillDone) + costMs(before.decode, decodeDone);
+  const slidesMs = slideMs(before, result.promptPatches, result.decodedPatches);
+  const learntMs = costMs(before.prefill, prefillDone) + costMs(before.decode, decodeDone) + slidesMs;
   if (!before.measured) return firstMeasurement(model, observation, measuredMs / learntMs);
 
   const drift = learnDrift(model.drift, tier, worker, othersBusy, measuredMs / learntMs);
@@ -162,7 +198,7 @@ export function learnCompute(model: LatencyModel, observation: Observation): Lat
   const lengths = before.lengths[lengthClass];
   const expectedDecode = decodeCounts(before, result.promptPatches, patchesFor(lengths, result.completionBytes));
   const foreseenMs =
-    driftFactor(model.drift, tier, worker, othersBusy) * (costMs(before.prefill, prefillDone) + costMs(before.decode, expectedDecode));
+    driftFactor(model.drift, tier, worker, othersBusy) * (costMs(before.prefill, prefillDone) + costMs(before.decode, expectedDecode) + slidesMs);
   const text = {
     bytes: result.completionBytes,
     patches: result.decodedPatches,
@@ -171,7 +207,8 @@ export function learnCompute(model: LatencyModel, observation: Observation): Lat
   const after: TierModel = {
     ...before,
     prefill: learn(before.prefill, prefillDone, prefillMs / factor),
-    decode: learn(before.decode, decodeDone, decodeMs / factor),
+    decode: learn(before.decode, decodeDone, decodeMs / factor - slidesMs),
+    batch: learnBatch(before.batch, result.meanBatch, sharedMs / decodeMs),
     ratios: remember(before.ratios, measuredMs / foreseenMs),
     lengths: { ...before.lengths, [lengthClass]: learnLength(lengths, text) },
   };

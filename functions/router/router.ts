@@ -2,25 +2,34 @@
  * Routes requests: evaluates every tier, chooses, books the work, and learns from how it went. The decisions are pure functions of
  * what is held here (the latency model and a ledger per worker); this file is their state and their clock.
  */
-import type { Engine } from '../engine/types.js';
+import type { Engine, Placement } from '../engine/types.js';
+import type { LogRecord } from '../schema/decision-log.js';
 import { advance, block, book, drainRate, idleLedger, reestimate, release, unblock, type WorkerLedger } from './admit.js';
 import { choose, verdict, bestPlacement, type Choice, type Placements } from './choose.js';
 import { evaluate, type Evaluation, othersBusy, type Surroundings } from './evaluate.js';
 import { accrue, fullHeadroom, pay } from './headroom.js';
-import { learnBetween, learnCompute, learnLoad, learnOverhead, type LatencyModel, overhead, predictCompute, seedModel, tierModel } from './predict.js';
+import { policyNamed, qualityFirst } from './policy.js';
+import { learnBetween, learnCompute, learnLoad, learnOverhead, learnPromise, type LatencyModel, overhead, predictCompute, seedModel, tierModel } from './predict.js';
+import { decisionRecord, outcomeRecord } from './record.js';
+import { arrive, noTraffic } from './traffic.js';
 import { AUTO, type Decision, type Outcome, type Refusal, type Router, type RouterLog, type RouteRequest, type TierForecast } from './types.js';
 import { Warming } from './warming.js';
 
 export interface RouterDependencies {
-  readonly engine: Pick<Engine, 'manifests' | 'workers' | 'status' | 'isWarm' | 'load' | 'generate'>;
+  readonly engine: Pick<Engine, 'manifests' | 'workers' | 'status' | 'isWarm' | 'hasRoom' | 'load' | 'generate'>;
   /** Now, on the clock of `RouteRequest.arrivalMs`. */
   readonly nowMs: () => number;
   readonly log: RouterLog;
+  /** Gets a record of every decision and of every outcome. */
+  readonly record?: (record: LogRecord) => void;
+  /** The name of the policy for requests whose tier is open; see `policy.ts`. */
+  readonly policy?: string;
   /** Generations a worker may hold at once; each keeps its KV cache in memory. */
   readonly maxBookings?: number;
 }
 
 const DEFAULT_MAX_BOOKINGS = 64;
+const DEFAULT_POLICY = 'budget-first';
 const LEAST_RETRY_MS = 10;
 const MOST_RETRY_MS = 30_000;
 /** The longest that handing over a finished text is held against the server; beyond it the client reads slowly. */
@@ -41,10 +50,14 @@ interface Admission {
   readonly generationsLeft: number;
 }
 
-export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOOKINGS }: RouterDependencies): Router {
+/** @throws {RangeError} for a policy that there is not. */
+export function createRouter({ engine, nowMs, log, record, policy = DEFAULT_POLICY, maxBookings = DEFAULT_MAX_BOOKINGS }: RouterDependencies): Router {
+  const openTierPolicy = policyNamed(policy);
+  if (openTierPolicy === undefined) throw new RangeError(`there is no policy ${policy}`);
   let model: LatencyModel = seedModel(engine.manifests, engine.workers);
   let ledgers: readonly WorkerLedger[] = Array.from({ length: engine.workers }, () => idleLedger(nowMs()));
   let headroom = fullHeadroom(engine.workers, nowMs());
+  let traffic = noTraffic(nowMs());
   let lastTicket = 0;
   const admissions = new Map<number, Admission>();
   /** The last ticket of each worker. */
@@ -87,22 +100,35 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
     ledgers = ledgers.map((ledger, worker) => broughtUpTo(now, ledger, worker));
     headroom = accrue(headroom, engine.workers, now);
     const quarantined = new Set(engine.status().filter(({ state }) => state === 'quarantined').map(({ id }) => id));
+    const loadable = new Set(engine.manifests.filter(({ id }) => engine.hasRoom(id)).map(({ id }) => id));
+    const isHeld = (placement: Placement) => engine.isWarm(placement) || warming.isLoading(placement);
     return {
       nowMs: now,
       manifests: engine.manifests,
       model,
       ledgers,
-      isAvailable: (tier) => !quarantined.has(tier),
+      isAvailable: (placement) => !quarantined.has(placement.tier) && (loadable.has(placement.tier) || isHeld(placement)),
       isWarm: (placement) => engine.isWarm(placement),
       isLoading: (placement) => warming.isLoading(placement),
       maxBookings,
       headroom,
+      traffic,
     };
   }
 
-  function consider(request: RouteRequest): { tiers: Placements<Evaluation>[]; choice: Choice<Evaluation>; forecasts: TierForecast[] } {
-    const tiers = evaluate(request, surroundings());
-    return { tiers, choice: choose(tiers, request.tier !== AUTO), forecasts: tiers.map((placements) => forecast(bestPlacement(placements))) };
+  interface Consideration {
+    readonly around: Surroundings;
+    readonly tiers: readonly Placements<Evaluation>[];
+    readonly choice: Choice<Evaluation>;
+    readonly forecasts: readonly TierForecast[];
+  }
+
+  function consider(request: RouteRequest): Consideration {
+    const around = surroundings();
+    const tiers = evaluate(request, around);
+    // Whoever names a tier has chosen already.
+    const choice = choose(tiers, request.tier === AUTO ? openTierPolicy! : qualityFirst);
+    return { around, tiers, choice, forecasts: tiers.map((placements) => forecast(bestPlacement(placements), request.budgetMs)) };
   }
 
   function refuse(kind: Refusal['kind'], tiers: readonly Placements<Evaluation>[], forecasts: readonly TierForecast[]): Refusal {
@@ -132,7 +158,7 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
       kind: 'admitted',
       ticket: lastTicket + 1,
       placement: { tier: candidate.tier, worker: candidate.worker },
-      reason,
+      reason: request.tier === AUTO ? reason : 'pinned',
       expectedMs: Math.min(candidate.expectedMs, request.budgetMs),
       predictedMs: Math.min(candidate.predictedMs, request.budgetMs),
       predictedFirstByteMs: candidate.predictedFirstByteMs,
@@ -147,13 +173,13 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
   }
 
   function route(request: RouteRequest): Decision | Refusal {
-    const { tiers, choice, forecasts } = consider(request);
+    const { around, tiers, choice, forecasts } = consider(request);
     if ('warm' in choice && choice.warm !== undefined) warming.want({ tier: choice.warm.tier, worker: choice.warm.worker });
     if (choice.kind === 'infeasible') remeasure(tiers.flat());
     if (choice.kind !== 'take') {
       warming.loadWanted();
       const refusal = refuse(choice.kind, tiers, forecasts);
-      log.info({ request, refusal }, 'refused');
+      record?.(decisionRecord({ request, around, tiers, policy, answer: refusal }));
       return refusal;
     }
     const { candidate } = choice;
@@ -170,6 +196,7 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
       }),
     );
     headroom = pay(headroom, engine.workers, candidate.workMs);
+    traffic = arrive(traffic, nowMs(), request.budgetMs, candidate.workMs);
     lastTickets.set(candidate.worker, decision.ticket);
     admissions.set(decision.ticket, {
       request,
@@ -183,7 +210,7 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
       generationsLeft: request.generations,
     });
     warming.loadWanted();
-    log.info({ request, decision }, 'admitted');
+    record?.(decisionRecord({ request, around, tiers, policy, answer: decision }));
     return decision;
   }
 
@@ -228,15 +255,16 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
       setLedger(placement.worker, (ledger) => release(ledger, ticket, admission.bookedMs));
       warming.loadWanted();
     }
-    const actualMs = now - request.arrivalMs;
-    log.info({ id: request.id, ticket, ...placement, expectedMs: decision.expectedMs, actualMs, outcome }, 'observed');
+    const othersBusy = othersBusySince(admission, now);
+    record?.(outcomeRecord({ request, decision }, outcome, { nowMs: now, othersBusy }));
     if (outcome.kind === 'failed' || outcome.result.stopCause === 'cancelled') return;
     const { result } = outcome;
     const { queueMs, loadMs, prefillMs, decodeMs, decodeAloneMs } = result.timings;
     headroom = pay(headroom, engine.workers, prefillMs + decodeAloneMs - admission.bookedMs / request.generations);
-    model = learnCompute(model, { placement, lengthClass: request.lengthClass, othersBusy: othersBusySince(admission, now), result });
+    model = learnCompute(model, { placement, lengthClass: request.lengthClass, othersBusy, result });
     if (admission.alone && lastTickets.get(placement.worker) === ticket) model = learnBetween(model, result);
     if (request.generations === 1) {
+      model = learnPromise(model, placement.tier, now - request.arrivalMs > decision.predictedMs);
       const overheadMs = now - admission.admittedAtMs - queueMs - loadMs - prefillMs - decodeMs;
       model = learnOverhead(model, Math.min(MOST_OVERHEAD_MS, Math.max(0, overheadMs)));
     }
@@ -250,15 +278,26 @@ export function createRouter({ engine, nowMs, log, maxBookings = DEFAULT_MAX_BOO
     }, 0);
   }
 
-  return { route, explain, progress, observe, warm: (placement) => warming.load(placement) };
+  return {
+    policy,
+    route,
+    explain,
+    progress,
+    observe,
+    warm: (placement, when = 'now') => (when === 'now' ? warming.load(placement) : warming.loadWhenIdle(placement)),
+  };
 }
 
 function retryAfterMs(waitsMs: readonly number[]): number {
   return Math.ceil(Math.min(MOST_RETRY_MS, Math.max(LEAST_RETRY_MS, Math.min(...waitsMs))));
 }
 
-function forecast(evaluation: Evaluation): TierForecast {
-  const { tier, worker, warm, waitMs, loadMs, prefillMs, decodeMs, expectedMs, predictedMs, predictedFirstByteMs, plannedBytes } = evaluation;
+function forecast(evaluation: Evaluation, budgetMs: number): TierForecast {
+  const { tier, worker, warm, waitMs, loadMs, prefillMs, decodeMs, predictedFirstByteMs, plannedBytes } = evaluation;
+  // Others may overtake what fits, but only as long as it still ends inside its budget.
+  const mostMs = evaluation.reach.now === 'fits' ? budgetMs : Infinity;
+  const expectedMs = Math.min(evaluation.expectedMs, mostMs);
+  const predictedMs = Math.min(evaluation.predictedMs, mostMs);
   const times = { waitMs, loadMs, prefillMs, decodeMs, expectedMs, predictedMs, predictedFirstByteMs };
   return { tier, worker, warm, ...times, plannedBytes, verdict: verdict(evaluation) };
 }

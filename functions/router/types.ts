@@ -58,16 +58,16 @@ export interface TierForecast {
 /**
  * `fits`: all planned bytes inside the budget at the p95. `truncates`: text begins in time and ends at the deadline, with at least
  * half of what an idle server would give. `cold`: would do better were it loaded. `late`: neither. `crowds`: would take time that
- * is promised to others. `unavailable`: quarantined.
+ * is promised to others. `unavailable`: quarantined, or cold and without memory to load it.
  */
 export type TierVerdict = 'fits' | 'truncates' | 'cold' | 'late' | 'crowds' | 'unavailable';
 
 /**
  * `fits`: the largest tier there is. `budget`: a larger tier would not fit the budget even alone and warm. `load`: a larger one
- * would fit an idle server. `warming`: a larger one would fit but is still cold. `pinned`: the request named it.
- * `truncates`: no tier can finish; the text ends at the deadline.
+ * would fit an idle server. `warming`: a larger one would fit but is still cold. `policy`: a larger one would fit, and the policy
+ * wants it no more than this one. `pinned`: the request named it. `truncates`: no tier can finish; the text ends at the deadline.
  */
-export type RouteReason = 'fits' | 'budget' | 'load' | 'warming' | 'pinned' | 'truncates';
+export type RouteReason = 'fits' | 'budget' | 'load' | 'warming' | 'policy' | 'pinned' | 'truncates';
 
 export interface Decision {
   readonly kind: 'admitted';
@@ -93,7 +93,7 @@ export type Refusal =
   | { readonly kind: 'overloaded'; readonly retryAfterMs: number; readonly tiers: readonly TierForecast[] }
   /** It would fit a warm server: 503. */
   | { readonly kind: 'loading'; readonly retryAfterMs: number; readonly tiers: readonly TierForecast[] }
-  /** Every tier it may use is quarantined: 503. */
+  /** Every tier it may use is quarantined, or finds no memory: 503. */
   | { readonly kind: 'unavailable'; readonly tiers: readonly TierForecast[] };
 
 /** How one generation of an admitted request ended. */
@@ -108,6 +108,8 @@ export interface RouterLog {
 }
 
 export interface Router {
+  /** The name of what chooses for requests whose tier is open. */
+  readonly policy: string;
   /** Admits the request and books its work, or refuses it. An admitted one must be observed `generations` times. */
   route(request: RouteRequest): Decision | Refusal;
   /** The same answer without booking anything, for `POST /v1/route`. */
@@ -116,6 +118,9 @@ export interface Router {
   progress(decision: Decision, bytes: number): void;
   /** Frees the booking and corrects the predictor. Call it once per generation, however it ended. */
   observe(decision: Decision, outcome: Outcome): void;
-  /** Loads a tier into a worker and, the first time, measures it. Never rejects: a failed load is logged and the tier stays cold. */
-  warm(placement: Placement): Promise<void>;
+  /**
+   * Loads a tier into a worker, at once or as soon as nothing is booked there, and measures it the first time. Never rejects: a failed
+   * load is logged and the tier stays cold.
+   */
+  warm(placement: Placement, when?: 'now' | 'idle'): Promise<void>;
 }

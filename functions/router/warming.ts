@@ -12,7 +12,7 @@ const LOAD_RETRY_MS = 5_000;
 const REMEASURE_MS = 2_000;
 
 export interface WarmingParts {
-  readonly engine: Pick<Engine, 'load' | 'generate'>;
+  readonly engine: Pick<Engine, 'isWarm' | 'load' | 'generate'>;
   readonly nowMs: () => number;
   readonly log: RouterLog;
   readonly isIdle: (worker: number) => boolean;
@@ -36,6 +36,8 @@ export class Warming {
   readonly #wanted = new Map<string, Placement>();
   readonly #failedAtMs = new Map<string, number>();
   readonly #measuring = new Set<string>();
+  /** Told when a worker may have become idle. */
+  #waiting: (() => void)[] = [];
   #remeasuredAtMs = -Infinity;
 
   constructor(parts: WarmingParts) {
@@ -60,6 +62,16 @@ export class Warming {
   /** A load stops its worker for as long as many requests take in all, so it waits until nothing is booked there. */
   loadWanted(): void {
     for (const placement of this.#wanted.values()) if (this.#parts.isIdle(placement.worker)) void this.load(placement);
+    for (const look of this.#waiting.splice(0)) look();
+  }
+
+  /**
+   * As `load`, but when nothing is booked on the worker and no other worker is loading, which leaves one for requests where there are two;
+   * and not if a request has had it loaded before that.
+   */
+  async loadWhenIdle(placement: Placement): Promise<void> {
+    while (this.#loads.size > 0 || !this.#parts.isIdle(placement.worker)) await new Promise<void>((look) => this.#waiting.push(look));
+    if (!this.#parts.engine.isWarm(placement)) await this.load(placement);
   }
 
   /** Ends when the placement is warm and its tier measured; never rejects: a failure is logged, and the tier stays cold. */
@@ -85,6 +97,7 @@ export class Warming {
     }
     this.#loads.delete(key(placement));
     onEnd(placement, loadMs);
+    this.loadWanted();
     if (loadMs !== undefined && !this.#parts.isMeasured(placement.tier)) await this.#measure(placement);
   }
 

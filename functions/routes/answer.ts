@@ -88,7 +88,7 @@ function stageTimes(results: readonly GenerateResult[]): StageTimes {
   };
 }
 
-function report({ plan, prompts, decision }: Admitted, { results, firstByteMs, actualMs }: Ended): StlmReport {
+export function report({ plan, prompts, decision }: Admitted, { results, firstByteMs, actualMs }: Ended): StlmReport {
   const stages = stageTimes(results);
   const computeMs = stages.prefillMs + stages.decodeMs;
   const completionBytes = sum(results.map((result) => result.completionBytes));
@@ -123,7 +123,7 @@ export function finishReason(cause: StopCause): FinishReason {
   return cause === 'eod' || cause === 'stop' ? 'stop' : 'length';
 }
 
-function usage({ prompts }: Admitted, results: readonly GenerateResult[]): Usage {
+export function usage({ prompts }: Admitted, results: readonly GenerateResult[]): Usage {
   const promptIds = sum(prompts.map(({ ids }) => ids.length));
   const completionBytes = sum(results.map((result) => result.completionBytes));
   return {

@@ -1,8 +1,8 @@
 import type { z } from '@hono/zod-openapi';
-import type { Refusal } from '../router/types.js';
+import type { Refusal, RouteRequest } from '../router/types.js';
 import type { ErrorBody } from '../schema/error.js';
 
-export type ErrorStatus = 400 | 404 | 413 | 422 | 429 | 500 | 503;
+export type ErrorStatus = 400 | 401 | 404 | 413 | 422 | 429 | 500 | 503;
 
 interface Details {
   /** The request field at fault. */
@@ -39,6 +39,7 @@ export class ApiError extends Error {
 
 const TYPES: Record<ErrorStatus, string> = {
   400: 'invalid_request_error',
+  401: 'authentication_error',
   404: 'invalid_request_error',
   413: 'invalid_request_error',
   422: 'invalid_request_error',
@@ -78,12 +79,14 @@ export function draining(): ApiError {
   return new ApiError(503, 'draining', 'the server is shutting down', { retryAfterMs: DRAIN_RETRY_MS });
 }
 
-export function refused(refusal: Refusal): ApiError {
+export function refused(refusal: Refusal, { budgetMs }: Pick<RouteRequest, 'budgetMs'>): ApiError {
   switch (refusal.kind) {
     case 'infeasible': {
       const cheapestMs = Math.ceil(refusal.cheapestMs);
+      // A whole budget that would do leaves only that of the first byte.
+      const param = cheapestMs <= budgetMs ? 'ttft_budget_ms' : 'latency_budget_ms';
       return new ApiError(422, 'latency_budget_infeasible', `no tier can answer in that budget; the cheapest feasible one is ${cheapestMs} ms`, {
-        param: 'latency_budget_ms',
+        param,
         cheapestFeasibleMs: cheapestMs,
       });
     }

@@ -7,6 +7,7 @@ import { readBody } from './body.js';
 import { planChat } from './chat-plan.js';
 import { type App, type AppDeps, arrivalOf } from './context.js';
 import { errorResponses } from './documented-errors.js';
+import { grammarOf } from './grammar.js';
 import { respond } from './respond.js';
 
 const route = createRoute({
@@ -19,7 +20,7 @@ const route = createRoute({
       description: 'The reply; with `stream: true` as server-sent events, closed by `data: [DONE]`.',
       content: { 'application/json': { schema: chatCompletionSchema }, 'text/event-stream': { schema: chatChunkSchema } },
     },
-    ...errorResponses(400, 404, 413, 422, 429, 500, 503),
+    ...errorResponses(400, 401, 404, 413, 422, 429, 500, 503),
   },
 });
 
@@ -50,6 +51,7 @@ export function registerChatCompletions(app: App, deps: AppDeps): void {
   app.post(route.path, async function chatCompletions(c) {
     if (deps.drain.draining) throw draining();
     const body = await readBody(c.req.raw, chatRequestSchema);
-    return respond(c, deps, planChat(body, arrivalOf(c), deps.engine.manifests, deps.budgetDefaults), SHAPE, body);
+    const grammar = await grammarOf(body, deps.grammars);
+    return respond(c, deps, planChat(body, arrivalOf(c), deps.engine.manifests, deps.budgetDefaults, grammar), SHAPE, body);
   });
 }

@@ -1,4 +1,5 @@
 import { fitChat, replyPrompt, type Turn, turn } from '../engine/chat.js';
+import type { ByteAutomaton } from '../grammar/automaton.js';
 import type { BudgetDefaults } from '../router/budget.js';
 import { type ChatMessage, type ChatRequest, isSystem, textOfMessage } from '../schema/chat.js';
 import type { ChatTemplate, Manifest } from '../schema/manifest.js';
@@ -19,19 +20,19 @@ const DENSE_REPLY = 1.6;
  *
  * @throws as `targetOf` does, and {ApiError} 400 if no tier that could run was tuned to chat.
  */
-export function planChat(body: ChatRequest, arrival: Arrival, manifests: readonly Manifest[], budgetDefaults: BudgetDefaults): Plan {
+export function planChat(body: ChatRequest, arrival: Arrival, manifests: readonly Manifest[], budgetDefaults: BudgetDefaults, grammar?: ByteAutomaton): Plan {
   const target = targetOf(body, arrival, manifests, budgetDefaults);
   const tuned = target.manifests.filter((manifest): manifest is ChatManifest => manifest.chat !== undefined);
   if (tuned.length === 0) throw notAChatModel(body.model);
   const turns = turnsOf(body.messages);
-  const sampling = samplingOf(body);
+  const sampling = samplingOf(body, grammar);
   const prompts = new Map(tuned.map((manifest) => [manifest.id, fitTo(manifest, turns, sampling.maxBytes)]));
   const fitted = [...prompts.values()];
   const route = routeRequest(body, arrival, { ...target, manifests: tuned }, {
     promptBytes: Math.max(...fitted.map(({ ids }) => ids.length)),
     promptPatches: Object.fromEntries(Array.from(prompts, ([tier, { patches }]) => [tier, patches])),
     generations: 1,
-    lengthClass: 'chat',
+    lengthClass: grammar ? 'guided' : 'chat',
   });
   return { route, budget: target.budget, sampling, promptsFor: (tier) => [prompts.get(tier)!] };
 }

@@ -7,6 +7,7 @@ import { readBody } from './body.js';
 import { planCompletion } from './completion-plan.js';
 import { type App, type AppDeps, arrivalOf } from './context.js';
 import { errorResponses } from './documented-errors.js';
+import { grammarOf } from './grammar.js';
 import { respond } from './respond.js';
 
 const route = createRoute({
@@ -19,7 +20,7 @@ const route = createRoute({
       description: 'The continuation; with `stream: true` as server-sent events, closed by `data: [DONE]`.',
       content: { 'application/json': { schema: completionSchema }, 'text/event-stream': { schema: completionChunkSchema } },
     },
-    ...errorResponses(400, 404, 413, 422, 429, 500, 503),
+    ...errorResponses(400, 401, 404, 413, 422, 429, 500, 503),
   },
 });
 
@@ -36,6 +37,7 @@ export function registerCompletions(app: App, deps: AppDeps): void {
   app.post(route.path, async function completions(c) {
     if (deps.drain.draining) throw draining();
     const body = await readBody(c.req.raw, completionRequestSchema);
-    return respond(c, deps, planCompletion(body, arrivalOf(c), deps.engine.manifests, deps.budgetDefaults), SHAPE, body);
+    const grammar = await grammarOf(body, deps.grammars);
+    return respond(c, deps, planCompletion(body, arrivalOf(c), deps.engine.manifests, deps.budgetDefaults, grammar), SHAPE, body);
   });
 }

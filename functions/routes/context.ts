@@ -1,11 +1,16 @@
 /** What every route is made from. */
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context } from 'hono';
+import { routePath } from 'hono/route';
+import type { Client } from '../access/keys.js';
 import type { Drain } from '../drain.js';
 import type { Engine } from '../engine/types.js';
+import type { GrammarCompiler } from '../grammar/grammars.js';
+import type { Metrics } from '../metrics/metrics.js';
 import type { Readiness } from '../readiness.js';
 import type { BudgetDefaults } from '../router/budget.js';
 import type { Decision, Router } from '../router/types.js';
+import type { Access } from './access.js';
 import type { Arrival } from './plan.js';
 
 /** Structured fields first, as pino has it. Never a prompt or a completion among them. */
@@ -19,9 +24,12 @@ export interface AppDeps {
   readonly engine: Engine;
   readonly router: Router;
   readonly budgetDefaults: BudgetDefaults;
+  readonly access: Access;
   readonly drain: Drain;
   readonly readiness: Readiness;
+  readonly grammars: GrammarCompiler;
   readonly logger: Logger;
+  readonly metrics: Metrics;
   /** Epoch milliseconds, as `performance.timeOrigin + performance.now()`. */
   readonly nowMs: () => number;
   readonly newId: () => string;
@@ -31,6 +39,8 @@ export interface AppEnv {
   Variables: {
     requestId: string;
     arrivalMs: number;
+    /** Who asks; set under `/v1`. */
+    client: Client;
     /** For the log. */
     decision?: Decision;
   };
@@ -42,11 +52,13 @@ export function arrivalOf(c: Context<AppEnv>): Arrival {
   return { id: c.var.requestId, arrivalMs: c.var.arrivalMs, header: (name) => c.req.header(name) };
 }
 
-/** One line per answer. 499 is nginx's number for a client that left before it. */
-export function logAnswer(c: Context<AppEnv>, { logger, nowMs }: Pick<AppDeps, 'logger' | 'nowMs'>): void {
+/** Counts an answer, and writes a line about it. 499 is nginx's number for a client that left before it. */
+export function logAnswer(c: Context<AppEnv>, { logger, metrics, nowMs }: Pick<AppDeps, 'logger' | 'metrics' | 'nowMs'>): void {
   const status = c.req.raw.signal.aborted ? 499 : c.res.status;
   const ms = Math.round(nowMs() - c.var.arrivalMs);
+  metrics.exchanged({ method: c.req.method, route: routePath(c, -1), status, ms });
   const { requestId, decision } = c.var;
   const routed = decision && { tier: decision.placement.tier, reason: decision.reason, predictedMs: Math.round(decision.predictedMs) };
-  logger.info({ requestId, method: c.req.method, path: c.req.path, status, ms, ...routed }, 'answered');
+  const client = c.var.client?.name;
+  logger.info({ requestId, ...(client !== undefined && { client }), method: c.req.method, path: c.req.path, status, ms, ...routed }, 'answered');
 }

@@ -3,6 +3,7 @@ import type { ErrorStatus } from './api-error.js';
 
 const DESCRIPTIONS: Record<ErrorStatus, string> = {
   400: 'A field is wrong; `param` names it.',
+  401: 'No API key, or a wrong one.',
   404: 'No such model.',
   413: 'The body is larger than 1 MiB.',
   422: 'No tier can answer in the latency budget.',

@@ -35,7 +35,7 @@ export function registerHealth(app: App, deps: Pick<AppDeps, 'engine' | 'readine
   });
 }
 
-function describe({ id, state, reason, loadMs }: TierStatus, readiness: AppDeps['readiness']): Readiness['tiers'][number] {
+function describe({ id, state, reason, loadMs, workers, memoryBytes }: TierStatus, readiness: AppDeps['readiness']): Readiness['tiers'][number] {
   const { golden, matchedBytes } = state === 'ready' ? readiness.known(id) : { golden: 'unproven' as const, matchedBytes: 0 };
   return {
     id,
@@ -44,5 +44,7 @@ function describe({ id, state, reason, loadMs }: TierStatus, readiness: AppDeps[
     ...(golden !== 'unproven' && { golden_matched_bytes: matchedBytes }),
     ...(reason !== undefined && { reason }),
     ...(loadMs !== undefined && { load_ms: loadMs }),
+    workers: [...workers],
+    memory_bytes: memoryBytes,
   };
 }

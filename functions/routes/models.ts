@@ -10,7 +10,7 @@ const listRoute = createRoute({
   method: 'get',
   path: '/v1/models',
   summary: 'The tiers, smallest first, and the route over them',
-  responses: { 200: { description: 'All models.', content: { 'application/json': { schema: modelListSchema } } } },
+  responses: { 200: { description: 'All models.', content: { 'application/json': { schema: modelListSchema } } }, ...errorResponses(401) },
 });
 
 const oneRoute = createRoute({
@@ -18,7 +18,7 @@ const oneRoute = createRoute({
   path: '/v1/models/{id}',
   summary: 'One model',
   request: { params: z.object({ id: z.string() }) },
-  responses: { 200: { description: 'The model.', content: { 'application/json': { schema: modelSchema } } }, ...errorResponses(404) },
+  responses: { 200: { description: 'The model.', content: { 'application/json': { schema: modelSchema } } }, ...errorResponses(401, 404) },
 });
 
 export function registerModels(app: App, { engine }: Pick<AppDeps, 'engine'>): void {

@@ -3,6 +3,7 @@ import type { PromptIds } from '../engine/patch.js';
 import type { GenerateOptions } from '../engine/types.js';
 import { type Budget, type BudgetDefaults, parseBudget } from '../router/budget.js';
 import { AUTO, type RouteRequest } from '../router/types.js';
+import type { ByteAutomaton } from '../grammar/automaton.js';
 import type { Manifest } from '../schema/manifest.js';
 import { DEFAULT_MAX_BYTES, type TextRequest } from '../schema/request.js';
 import { unknownModel } from './api-error.js';
@@ -65,20 +66,26 @@ export function routeRequest(body: TextRequest, arrival: Arrival, { budget, tier
     arrivalMs: arrival.arrivalMs,
     budgetMs: budget.budgetMs,
     ...(firstByteBudgetMs !== undefined && { firstByteBudgetMs }),
-    maxBytes: samplingOf(body).maxBytes,
+    maxBytes: maxBytesOf(body),
     ...workload,
   };
 }
 
-export function samplingOf(body: TextRequest): Sampling {
+export function maxBytesOf(body: TextRequest): number {
+  return body.max_tokens ?? body.max_completion_tokens ?? DEFAULT_MAX_BYTES;
+}
+
+/** @param grammar what `grammarOf` made of the form that is wanted. */
+export function samplingOf(body: TextRequest, grammar: ByteAutomaton | undefined): Sampling {
   const stops = typeof body.stop === 'string' ? [body.stop] : (body.stop ?? []);
   return {
-    maxBytes: body.max_tokens ?? body.max_completion_tokens ?? DEFAULT_MAX_BYTES,
+    maxBytes: maxBytesOf(body),
     temperature: body.temperature ?? 1,
     topP: body.top_p ?? 1,
     topK: body.top_k ?? 0,
     seed: body.seed ?? undefined,
     stop: stops.map((text) => new TextEncoder().encode(text)),
     logitBias: new Map(Object.entries(body.logit_bias ?? {}).map(([key, bias]) => [Number(key), bias])),
+    ...(grammar && { grammar }),
   };
 }

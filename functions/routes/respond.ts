@@ -8,7 +8,8 @@ import type { Context } from 'hono';
 import type { Flight } from '../drain.js';
 import { follow } from '../router/follow.js';
 import type { TextRequest } from '../schema/request.js';
-import { type Admitted, type AnswerShape, chunk, finishReason, promiseHeaders, timingHeaders, usageChunk, whole } from './answer.js';
+import { spend } from './access.js';
+import { type Admitted, type AnswerShape, chunk, finishReason, promiseHeaders, report, timingHeaders, usage, usageChunk, whole } from './answer.js';
 import { refused } from './api-error.js';
 import { type ChoiceEvent, runChoices } from './choices.js';
 import { type AppDeps, type AppEnv, logAnswer } from './context.js';
@@ -32,9 +33,15 @@ type Form = Pick<TextRequest, 'stream' | 'stream_options'>;
 
 /** @throws {ApiError} what the router refuses. */
 export async function respond(c: Context<AppEnv>, deps: AppDeps, plan: Plan, shape: AnswerShape, form: Form): Promise<Response> {
+  const { promptBytes, maxBytes, generations } = plan.route;
+  const tokens = (promptBytes + maxBytes) * generations;
+  await spend(c, deps.access, 'tokens', tokens);
   const salt = await cacheSalt(c.req.header('authorization'));
   const decision = deps.router.route(knowingCache(deps.engine, plan, salt));
-  if (decision.kind !== 'admitted') throw refused(decision);
+  if (decision.kind !== 'admitted') {
+    await deps.access.limits.giveBack('tokens', c.var.client, tokens);
+    throw refused(decision, plan.route);
+  }
   const admitted = {
     id: `${shape.idPrefix}-${deps.newId()}`,
     createdAtS: Math.floor(deps.nowMs() / 1_000),
@@ -72,6 +79,10 @@ function allEnded({ admitted: { decision, plan }, tally }: Run, deps: AppDeps): 
   return ended;
 }
 
+function count({ admitted }: Run, ended: Ended, { metrics }: AppDeps): void {
+  metrics.answered(report(admitted, ended), usage(admitted, ended.results));
+}
+
 async function atOnce(c: Context<AppEnv>, deps: AppDeps, run: Run): Promise<Response> {
   const { shape, admitted, events, tally, flight } = run;
   const texts = admitted.prompts.map(() => '');
@@ -84,6 +95,7 @@ async function atOnce(c: Context<AppEnv>, deps: AppDeps, run: Run): Promise<Resp
     flight.land();
   }
   const ended = allEnded(run, deps)!;
+  count(run, ended, deps);
   for (const [name, value] of Object.entries(timingHeaders(ended))) c.header(name, value);
   return c.json(whole(shape, admitted, texts, ended));
 }
@@ -111,6 +123,7 @@ async function* streamLines(run: Run, deps: AppDeps, withUsage: boolean): AsyncG
       const { index, text, result } = event;
       tally.note(event);
       const ended = allEnded(run, deps);
+      if (ended) count(run, ended, deps);
       if (shape.chunkOpening && !begun.has(index)) yield sseLine(chunk(shape, admitted, shape.chunkOpening(index), withUsage));
       begun.add(index);
       const choice = shape.chunkChoice(index, text, result ? finishReason(result.stopCause) : null);

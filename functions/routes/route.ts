@@ -7,6 +7,7 @@ import { readBody } from './body.js';
 import { planCompletion } from './completion-plan.js';
 import { type App, type AppDeps, arrivalOf } from './context.js';
 import { errorResponses } from './documented-errors.js';
+import { grammarOf } from './grammar.js';
 import type { Plan } from './plan.js';
 import { cacheSalt, knowingCache } from './prompt-cache.js';
 
@@ -17,26 +18,28 @@ const route = createRoute({
   request: { body: { required: true, content: { 'application/json': { schema: completionRequestSchema } } } },
   responses: {
     200: { description: 'The decision, a refusal included.', content: { 'application/json': { schema: routeAnswerSchema } } },
-    ...errorResponses(400, 404, 413),
+    ...errorResponses(400, 401, 404, 413, 429),
   },
 });
 
-export function registerRoute(app: App, { engine, router, budgetDefaults }: Pick<AppDeps, 'engine' | 'router' | 'budgetDefaults'>): void {
+export function registerRoute(app: App, { engine, router, grammars, budgetDefaults }: Pick<AppDeps, 'engine' | 'router' | 'grammars' | 'budgetDefaults'>): void {
   app.openAPIRegistry.registerPath(route);
   app.post(route.path, async function explain(c) {
-    const plan = planCompletion(await readBody(c.req.raw, completionRequestSchema), arrivalOf(c), engine.manifests, budgetDefaults);
+    const body = await readBody(c.req.raw, completionRequestSchema);
+    const plan = planCompletion(body, arrivalOf(c), engine.manifests, budgetDefaults, await grammarOf(body, grammars));
     const salt = await cacheSalt(c.req.header('authorization'));
-    return c.json(answer(plan, router.explain(knowingCache(engine, plan, salt))));
+    return c.json(answer(plan, router.policy, router.explain(knowingCache(engine, plan, salt))));
   });
 }
 
-function answer({ budget }: Plan, decision: Decision | Refusal): RouteAnswer {
+function answer({ budget }: Plan, policy: string, decision: Decision | Refusal): RouteAnswer {
   const admitted = decision.kind === 'admitted' ? decision : undefined;
   return {
     object: 'route',
     outcome: decision.kind,
     tier: admitted?.placement.tier ?? null,
     reason: admitted?.reason ?? null,
+    policy,
     budget_ms: budget.budgetMs,
     budget_source: budget.source,
     predicted_ms: admitted?.predictedMs ?? null,

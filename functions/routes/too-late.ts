@@ -16,5 +16,5 @@ export function tooLate(
   const { tiers } = router.explain({ ...route, arrivalMs: nowMs() });
   const { waitMs = 0, loadMs = 0 } = tiers.find(({ tier }) => tier === placement.tier) ?? {};
   const neverWarm = results.some(({ promptPatches }) => promptPatches === 0);
-  return refused({ kind: neverWarm ? 'loading' : 'overloaded', retryAfterMs: waitMs + loadMs, tiers });
+  return refused({ kind: neverWarm ? 'loading' : 'overloaded', retryAfterMs: waitMs + loadMs, tiers }, route);
 }

@@ -19,6 +19,17 @@ const byteKey = z.string().regex(/^(?:\d|[1-9]\d|1\d\d|2[0-4]\d|25[0-5])$/, 'exp
 
 const budgetMs = z.number().positive().max(MAX_BUDGET_MS);
 
+/** Characters. */
+const MAX_REGEX = 4_096;
+
+const responseFormat = z
+  .discriminatedUnion('type', [
+    z.object({ type: z.literal('text') }),
+    z.object({ type: z.literal('json_object') }),
+    z.object({ type: z.literal('json_schema'), json_schema: z.object({ name: z.string().max(64).optional(), description: z.string().optional(), schema: z.unknown(), strict: z.boolean().nullish() }) }),
+  ])
+  .meta({ description: 'The form of the text: `json_object` is any JSON object, `json_schema` one that the schema describes. It always parses, if its budget lets it end.' });
+
 export const textRequestFields = {
   model: z.string().min(1).max(64).meta({
     description: '`stlm-auto` routes by latency budget, also as `stlm-auto@80ms`; a tier id pins that tier.',
@@ -36,6 +47,10 @@ export const textRequestFields = {
   logit_bias: bounded(256, z.record(byteKey, z.number().min(-100).max(100)))
     .nullish()
     .meta({ description: 'Byte value to the bias added to its logit.' }),
+  regex: z.string().min(1).max(MAX_REGEX).nullish().meta({
+    description: 'The whole text will match it: JavaScript syntax, without looking around or back. It ends when it cannot go on.',
+  }),
+  response_format: responseFormat.nullish(),
   stream: z.boolean().nullish(),
   stream_options: z.object({ include_usage: z.boolean().nullish() }).nullish(),
   latency_budget_ms: budgetMs.nullish().meta({ description: "Milliseconds from the request's arrival to its last byte of text." }),
@@ -49,8 +64,6 @@ export const textRequestFields = {
   repetition_penalty: notYet(z.literal(1)),
   min_p: notYet(z.literal(0)),
   max_words: notYet(z.null()),
-  response_format: notYet(z.object({ type: z.literal('text') })),
-  regex: notYet(z.null()),
 };
 
 export type TextRequest = z.infer<z.ZodObject<typeof textRequestFields>>;

@@ -22,6 +22,7 @@ export const routeAnswerSchema = z
     outcome: z.enum(['admitted', 'infeasible', 'overloaded', 'loading', 'unavailable']),
     tier: z.string().nullable().meta({ description: 'The tier that would run; null when refused.' }),
     reason: z.string().nullable(),
+    policy: z.string().meta({ description: 'What chooses among the tiers here: a setting of the server.' }),
     budget_ms: z.number(),
     budget_source: z.string(),
     predicted_ms: z.number().nullable(),

@@ -7,8 +7,8 @@
 #
 # Three stages a tier, one learning-rate schedule through all of them:
 #   pretrain  all text                                               10M from scratch, 50M and 100M grown from the tier below
-#   anneal    the same with a quarter of dialogue and instructions   rates fall; the second half trains against int4 rounding
-#   tune      only what the assistant says is learnt, with replay    against int4 rounding
+#   anneal    the same with a quarter of dialogue and instructions   rates fall; the second half trains against rounding
+#   tune      only what the assistant says is learnt, with replay    against rounding
 # then quantize -> evaluate -> card. Settings, all environment variables:
 #   DATA, HELDOUT, CHAT, EVAL   shards of text, of held-out text, of chats (prepare --chat); folder of evaluation sets
 #   CHECKPOINTS, ARTIFACTS      where runs and artifacts go           (checkpoints, artifacts)
@@ -16,6 +16,7 @@
 #   MINUTES                     training time of all TIERS together, starting and compiling apart   (20 on a GPU, 60 on a CPU)
 #   SHARES                      of it by tier, in any unit            (10m=32 50m=34 100m=34; on a CPU 70, 20, 10)
 #   STAGES                      of a tier's time by stage; 0 leaves one out   (pretrain=.74 anneal=.18 tune=.08)
+#   ROUND                       the file that is trained for and made: int4, uint8, or both   (int4)
 #   GROW_FROM                   the stage of the smaller tier that a larger one grows from   (its last before tune)
 #   TEXT_MIX, CHAT_MIX          what of DATA and CHAT is read how often: NAME=FACTOR … (below: our sources); others count 1
 #   ROW_PATCHES, BATCH_10M …    patches a row, rows a step
@@ -24,6 +25,9 @@ set -euo pipefail
 python=${PYTHON:-.venv/bin/python}
 data=${DATA:-data/pretrain} heldout=${HELDOUT:-data/heldout} chat=${CHAT:-data/chat} eval_data=${EVAL:-data/eval}
 checkpoints=${CHECKPOINTS:-checkpoints} artifacts=${ARTIFACTS:-artifacts}
+round=${ROUND:-int4}
+precisions=(--precision "$round")
+[ "$round" != both ] || precisions=(--precision int4 --precision uint8)
 
 if "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then
   default_minutes=20 default_shares="10m=32 50m=34 100m=34" faster=(--compile --loaders 8)
@@ -109,10 +113,11 @@ for tier in "${tiers[@]}"; do
   mapfile -t anneal_options < <(mix "${text[@]}" "${talk[@]}" "chat-*=3.8"; rates "$(times "$peak" .4)")
   mapfile -t tune_options < <(mix "${text[@]}" "${talk[@]}" "*=.03" "chat-*=34"; rates "$(times "$peak" .1)")
   # Every stage of every tier reads in an order of its own.
-  stage "$tier" pretrain --data "$data" --seed "${number}1" "${pretrain_options[@]}" --warmdown .55 --final-rate .4 --int4-fraction 0
+  stage "$tier" pretrain --data "$data" --seed "${number}1" "${pretrain_options[@]}" --warmdown .55 --final-rate .4 --round-fraction 0
   stage "$tier" anneal --data "$data" --data "$chat" --seed "${number}2" "${anneal_options[@]}" \
-    --warmdown 1 --final-rate .25 --int4-fraction .5
-  stage "$tier" tune --data "$data" --data "$chat" --seed "${number}3" "${tune_options[@]}" --masked --warmdown 1 --int4-fraction 1
+    --warmdown 1 --final-rate .25 --round "$round" --round-fraction .5
+  stage "$tier" tune --data "$data" --data "$chat" --seed "${number}3" "${tune_options[@]}" --masked \
+    --warmdown 1 --round "$round" --round-fraction 1
   made[$tier]=$last
   below=$tier
 done
@@ -124,7 +129,7 @@ for tier in "${tiers[@]}"; do
     [ "$(remaining)" -gt 60 ] || exit 75
     limit=(timeout "$(($(remaining) - 10))")
   fi
-  "$python" -m stlm quantize "${made[$tier]}" "$folder"
+  "$python" -m stlm quantize "${made[$tier]}" "$folder" "${precisions[@]}"
   # Stopped by the clock, it goes on from its report next time.
   status=0
   "${limit[@]}" "$python" -m stlm evaluate "$folder" --heldout "$heldout" --eval-data "$eval_data" --tasks "${TASKS:-standard}" \

@@ -23,6 +23,7 @@ from tokenizers.trainers import BpeTrainer
 
 from stlm import options
 from stlm.data import CONTEXT_ONLY, LANES, RowStream, Source, factor
+from stlm.patch import PatchRule, document_ids
 from stlm.shards import ShardIndex, iterate_documents
 
 VOCABULARY = 32_768
@@ -89,7 +90,11 @@ class TokenRule:
 
     def document_rows(self, text: bytes) -> np.ndarray:
         """uint16 [tokens + 2, 1] of a whole document, with its start and end."""
-        return self.rows(np.concatenate([[self.specials["bod"]], self.encode(text), [self.specials["eod"]]]))
+        return self.rows(document_ids(text, self))
+
+
+TextRule = PatchRule | TokenRule
+"""How a model cuts text into rows of ids."""
 
 
 class TokenSource(Source):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from stlm.patch import PatchRule
 
 BLOCK = 32
 """Inputs that share one scale in int4 and in block-wise 8 bits."""
+
+Precision = Literal["fp32", "int4", "uint8"]
+"""Of an exported file: how it stores weights (quantize_weights.py)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,11 +27,10 @@ import numpy as np
 import onnx
 
 from stlm.checkpoint import load_model
-from stlm.config import ModelConfig
+from stlm.config import ModelConfig, Precision
 from stlm.export_trunk import TrunkGraph
 from stlm.graph import GraphBuilder, Shape, value
 from stlm.model import PatchLM
-from stlm.quantize_weights import Precision
 
 DECIDED = 50.0
 """Noise above this is a decision of the host (a forced byte, a strong bias) and passes the nucleus filter."""

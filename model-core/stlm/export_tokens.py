@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
+from stlm.config import Precision
 from stlm.export_trunk import TrunkGraph, array
 from stlm.graph import value
-from stlm.quantize_weights import Precision
 from stlm.token_model import TokenConfig, TokenLM
 
 

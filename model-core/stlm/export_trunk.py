@@ -9,9 +9,10 @@ import numpy as np
 from onnx import ValueInfoProto
 from torch import Tensor
 
+from stlm.config import Precision
 from stlm.graph import GraphBuilder, Shape, value
 from stlm.model import NORM_EPS, LanguageModel
-from stlm.quantize_weights import Precision, Weights
+from stlm.quantize_weights import Weights
 
 
 def array(parameter: Tensor) -> np.ndarray:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from stlm import checkpoint
 from stlm.bpe import TokenRule, TokenStream
 from stlm.config import ModelConfig, TrunkConfig
 from stlm.data import RowStream
 from stlm.model import LanguageModel, PatchLM
 from stlm.patch import PatchRule
-from stlm.token_model import TokenConfig, TokenLM
+from stlm.token_model import TokenConfig, TokenLM, is_control, load_token_model
 
 
 @dataclass(frozen=True)
@@ -36,3 +37,8 @@ class Family:
             return TokenLM(self.config, self.rule)
         assert isinstance(self.config, ModelConfig) and isinstance(self.rule, PatchRule)
         return PatchLM(self.config, self.rule)
+
+
+def open_model(path: Path) -> LanguageModel:
+    """The model of a checkpoint of either family, in evaluation mode. Raises as `checkpoint.load` does."""
+    return load_token_model(path)[0] if is_control(path) else checkpoint.load_model(path)[0]

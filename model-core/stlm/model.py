@@ -28,7 +28,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stlm.config import BLOCK, ModelConfig, TrunkConfig
+from stlm import rounding
+from stlm.config import ModelConfig, Precision, TrunkConfig
 from stlm.patch import PatchRule
 
 NORM_EPS = 1e-6
@@ -40,37 +41,22 @@ def norm(x: Tensor) -> Tensor:
     return F.rms_norm(x, (x.shape[-1],), eps=NORM_EPS)
 
 
-def fake_quantize(weight: Tensor, block: int = BLOCK) -> Tensor:
-    """int4 rounding of each run of `block` inputs as `quantize_weights.py` exports it, with a straight-through gradient."""
-    blocks = weight.detach().reshape(-1, block)
-    scale = block_scale(blocks)
-    rounded = (blocks / scale).round().clamp(-8, 7) * scale
-    return weight + (rounded.reshape(weight.shape) - weight.detach())
-
-
-def block_scale(blocks: Tensor) -> Tensor:
-    """[n, 1]: the entry of largest magnitude lands on -8, so all 16 levels are used (llama.cpp's Q4_0)."""
-    extreme = blocks.gather(1, blocks.abs().argmax(dim=1, keepdim=True))
-    scale = extreme / -8
-    return torch.where(scale == 0, torch.ones_like(scale), scale)
-
-
 class Linear(nn.Linear):
-    """A matrix without bias that can train against its own int4 rounding (`int4` is switched on late in a run)."""
+    """A matrix without bias; `precision` is the file that it trains for, once late in a run."""
 
-    int4 = False
+    precision: Precision = "fp32"
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, bias=False)
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.linear(input, fake_quantize(self.weight) if self.int4 else self.weight)
+        return rounding.linear(input, self.weight, self.precision)
 
 
 class Table(nn.Module):
     """Rows of `width` looked up by index; the last row is the padding row and stays zero."""
 
-    int4 = False
+    precision: Precision = "fp32"
 
     def __init__(self, rows: int, width: int, scale: float) -> None:
         super().__init__()
@@ -79,7 +65,7 @@ class Table(nn.Module):
 
     def forward(self, index: Tensor) -> Tensor:
         """`index` int64 [...] -> [..., width]; an index of `rows` gives zeros."""
-        weight = fake_quantize(self.weight) if self.int4 else self.weight
+        weight = rounding.table(self.weight, self.precision)
         return F.embedding(index, weight, padding_idx=weight.shape[0] - 1)
 
 
@@ -223,12 +209,13 @@ class LanguageModel(ABC, nn.Module):
     def tables(self) -> list[Table]:
         return [module for module in self.modules() if isinstance(module, Table)]
 
-    def set_int4(self, on: bool) -> None:
-        """Trains against int4 rounding from here on (the trunk and the tables; what is local is served in 8 bits)."""
+    def set_precision(self, precision: Precision) -> None:
+        """From here on computes as a file of that precision does (rounding.py); an int4 file keeps 8 bits outside trunk and tables."""
         shared = [] if self.shared_mlp is None else self.shared_mlp.modules()
-        for module in [*self.trunk.modules(), *shared, *self.tables()]:
+        in_int4 = {*self.trunk.modules(), *shared, *self.tables()}
+        for module in self.modules():
             if isinstance(module, Linear | Table):
-                module.int4 = on
+                module.precision = precision if precision != "int4" or module in in_int4 else "fp32"
 
     def trunk_multiply_adds(self) -> int:
         """Of one place, over all runs of the blocks."""

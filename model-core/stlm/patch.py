@@ -15,8 +15,12 @@ import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from stlm.bpe import TextRule
 
 PATCH_FILE = Path(__file__).with_name("patch.json")
 
@@ -50,6 +54,14 @@ class PatchRule:
     def byte_lengths(self) -> np.ndarray:
         """int64 [vocabulary]: raw bytes that an id stands for."""
         return (np.arange(self.vocabulary) < 256).astype(np.int64)
+
+    def encode(self, text: bytes) -> np.ndarray:
+        """uint16 [bytes]: an id is its byte."""
+        return np.frombuffer(text, np.uint8).astype(np.uint16)
+
+    def decode(self, ids: np.ndarray) -> bytes:
+        """The bytes among the ids; specials have none."""
+        return ids[ids < 256].astype(np.uint8).tobytes()
 
     def document_rows(self, text: bytes) -> np.ndarray:
         """uint16 [patches, cap] of a whole document."""
@@ -102,7 +114,6 @@ class PatchRule:
         return rows
 
 
-def document_ids(text: bytes, rule: PatchRule) -> np.ndarray:
-    """A document as the model sees it: [bod] bytes [eod], uint16."""
-    body = np.frombuffer(text, dtype=np.uint8).astype(np.uint16)
-    return np.concatenate([[rule.specials["bod"]], body, [rule.specials["eod"]]]).astype(np.uint16)
+def document_ids(text: bytes, rule: TextRule) -> np.ndarray:
+    """A document as the model sees it: [bod] ids [eod], uint16."""
+    return np.concatenate([[rule.specials["bod"]], rule.encode(text), [rule.specials["eod"]]]).astype(np.uint16)

@@ -14,10 +14,10 @@ import onnx
 
 from stlm.chat import chat_template
 from stlm.checkpoint import load_model
+from stlm.config import Precision
 from stlm.export import build
 from stlm.manifest import SCHEMA_VERSION, Graph, Manifest, Tensor, describe_file, save_manifest
 from stlm.model import PatchLM
-from stlm.quantize_weights import Precision
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,18 +9,14 @@ fp32   the reference.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
-from stlm.config import BLOCK
+from stlm.config import BLOCK, Precision
 from stlm.graph import GraphBuilder
-
-Precision = Literal["fp32", "int4", "uint8"]
 
 
 def round_blocks(weight: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
-    """Symmetric rounding of each run of 32 inputs, the extreme entry at the lowest level (as `model.fake_quantize`).
+    """Symmetric rounding of each run of 32 inputs, the extreme entry at the lowest level (as `rounding.round_blocks`).
 
     weight: float32 [outputs, inputs]. Returns codes uint8 [outputs, blocks, 32] offset by 2^(bits-1), and scales
     float32 [outputs, blocks].

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor
 
-from stlm import checkpoint
+from stlm import checkpoint, rounding
 from stlm.bpe import VOCABULARY, TokenRule
 from stlm.config import TrunkConfig
-from stlm.model import LanguageModel, Table, fake_quantize, norm
+from stlm.model import LanguageModel, Table, norm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +52,7 @@ class TokenLM(LanguageModel):
 
     def logits_at(self, rows: Tensor, at: Tensor) -> Tensor:
         state = self.run_trunk(norm(self.embedding(rows[:, :-1, 0]))).flatten(0, 1)
-        table = fake_quantize(self.embedding.weight) if self.embedding.int4 else self.embedding.weight
-        return F.linear(state[at], table)
+        return rounding.linear(state[at], self.embedding.weight, self.embedding.precision)
 
     def multiply_adds(self) -> tuple[int, int]:
         return self.trunk_multiply_adds(), self.embedding.weight.numel()

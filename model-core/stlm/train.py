@@ -21,7 +21,7 @@ from stlm.config import TrunkConfig
 from stlm.profile import profile
 from stlm.tiers import TIERS
 from stlm.token_model import CONTROLS
-from stlm.trainer import Trainer
+from stlm.trainer import ROUNDINGS, Trainer
 
 UNFINISHED = 75
 """Exit status when --stop-after ended the process before the budget: temporary, try again (EX_TEMPFAIL of sysexits.h)."""
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", type=Path, action="append", required=True, metavar="FOLDER", help="prepared shards (python -m stlm prepare); repeatable"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the checkpoint, metrics and loss plot; an existing run goes on")
-    parser.add_argument("--init", type=Path, help="start from this checkpoint's weights (a grown model, an earlier stage)")
+    parser.add_argument("--init", type=Path, help="start from this checkpoint (a grown model, an earlier stage)")
     parser.add_argument(
         "--mix", action="append", default=[], metavar="SOURCE=FACTOR",
         help="multiply a source's share of the rows; SOURCE may be a pattern (chat-*); 0 drops it; repeatable"
@@ -62,7 +62,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--final-rate", type=options.fraction, default=0.05, help="what they fall to; high where another stage follows (default 0.05)"
     )
     parser.add_argument(
-        "--int4-fraction", type=options.fraction, default=0.15, help="last part of the budget, trained against int4 rounding (default 0.15)"
+        "--round", choices=sorted(ROUNDINGS), default="int4",
+        help="which exported file the last part of the run trains for, rounding as it does; both: by turns (default int4)"
+    )
+    parser.add_argument(
+        "--round-fraction", type=options.fraction, default=0.15, help="last part of the budget, in which that is done (default 0.15)"
     )
     parser.add_argument("--seed", type=options.whole_number(0), default=0, help="of the first weights and the data order (default 0)")
     parser.add_argument(

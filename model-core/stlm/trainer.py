@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from stlm import checkpoint
 from stlm.bpe import TokenRule
-from stlm.config import TrunkConfig
+from stlm.config import Precision, TrunkConfig
 from stlm.distributed import World
 from stlm.family import Family
 from stlm.loader import Loader, Recipe, ahead
@@ -35,6 +35,9 @@ from stlm.throughput import peak_flops, step_flops
 CHECKPOINT = "checkpoint.pt"
 METRICS = "metrics.jsonl"
 PLOT = "loss.svg"
+
+ROUNDINGS: dict[str, tuple[Precision, ...]] = {"int4": ("int4",), "uint8": ("uint8",), "both": ("int4", "uint8")}
+"""What a run may round as at its end: one file's way, or two files' by turns."""
 
 
 def rate_scale(fraction: float, step: int, warmup_steps: int, warmdown: float, final: float = 0.05) -> float:
@@ -108,13 +111,28 @@ class Trainer:
             return self.step / self.args.max_steps
         return self.seconds / self.args.max_seconds
 
+    def precision(self, step: int) -> Precision:
+        """That a step trains for: at the end of the budget, in turn what --round names."""
+        if not self.args.round_fraction or self.fraction < 1 - self.args.round_fraction:
+            return "fp32"
+        turns = ROUNDINGS[self.args.round]
+        return turns[step % len(turns)]
+
     def inherit(self, path: Path) -> None:
-        """Starts from another run's weights. Raises CheckpointError when they are of another config."""
+        """Starts from another run's weights, and its optimizers' moments where it has them. Raises CheckpointError for another config."""
         content = checkpoint.load(path)
         checkpoint.check_config(path, content, self.config, self.rule.rule_hash)
         checkpoint.load_weights(path, content, self.model)
+        # A grown or restored model has none.
+        if "optimizers" in content:
+            self.load_moments(content["optimizers"])
         self.parent_bytes = content["bytes_seen"]
         self.chat = self.chat or bool(content.get("chat"))
+
+    def load_moments(self, saved: list[dict[str, Any]]) -> None:
+        """The optimizers' state; rates and decay stay what this run's options say."""
+        for optimizer, state in zip(self.optimizers, saved, strict=True):
+            optimizer.load_state_dict({**state, "param_groups": optimizer.state_dict()["param_groups"]})
 
     def load_teacher(self, path: Path) -> PatchLM:
         """The teacher of a distillation: any size, but it must cut text as the student does."""
@@ -131,8 +149,7 @@ class Trainer:
         if "optimizers" not in content:
             raise checkpoint.CheckpointError(f"{self.path}: weights without a run; start from them with --init and another --out")
         checkpoint.load_weights(self.path, content, self.model)
-        for optimizer, state in zip(self.optimizers, content["optimizers"], strict=True):
-            optimizer.load_state_dict(state)
+        self.load_moments(content["optimizers"])
         self.loader.restore(json.loads(content["stream"]))
         self.data_state = self.loader.state
         self.step, self.bytes_seen, self.seconds = content["step"], content["run_bytes"], content["seconds"]
@@ -208,8 +225,10 @@ class Trainer:
         """Compiles what the run will need, on a first batch: within its budget a short stage would end before its first steps."""
         if not self.args.compile or self.fraction >= 1:
             return
-        for rounded in sorted({self.fraction >= 1 - self.args.int4_fraction, self.args.int4_fraction > 0}):
-            self.model.set_int4(rounded)
+        before: set[Precision] = {"fp32"} if self.fraction < 1 - self.args.round_fraction else set()
+        tail = set(ROUNDINGS[self.args.round]) if self.args.round_fraction else set()
+        for precision in sorted(before | tail):
+            self.model.set_precision(precision)
             self.objective(batch)[0].backward()
         self.model.zero_grad(set_to_none=True)
 
@@ -219,7 +238,7 @@ class Trainer:
         for optimizer, rates in zip(self.optimizers, self.base_rates, strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * scale
-        self.model.set_int4(self.fraction >= 1 - self.args.int4_fraction)
+        self.model.set_precision(self.precision(self.step))
         objective, plain = self.objective(batch)
         count = self.world.total(batch.ids)
         (objective / max(1, count)).backward()
@@ -247,6 +266,8 @@ class Trainer:
     def validation_line(self) -> dict[str, float]:
         if self.validation is None or self.world.rank:
             return {}
+        # Where files take turns, validations are all of the first: a curve of both would be a saw.
+        self.model.set_precision(self.precision(0))
         with torch.no_grad():
             nats, count = cross_entropy(self.model, self.validation)
         return {"validation_bits_per_byte": nats / math.log(2) / count}

@@ -75,7 +75,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data, blimp = folder / "data", folder / "blimp.jsonl.xz"
     data.mkdir()
     write_corpus(data, {"a": documents(40), "b": documents(40, 1)})
-    pairs = [{"UID": uid, "sentence_good": f"The cat {uid}.", "sentence_bad": f"Cat the {uid}."} for uid in "aaabbb"]
+    pairs = [{"UID": uid, "field": "syntax", "sentence_good": f"The cat {uid}.", "sentence_bad": f"Cat the {uid}."} for uid in "aaabbb"]
     blimp.write_bytes(lzma.compress("".join(json.dumps(pair) + "\n" for pair in pairs).encode()))
     (folder / "spec.toml").write_text(SPEC.format(data=data, blimp=blimp))
     assert run(folder) == 1

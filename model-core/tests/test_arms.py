@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
+from tiny_artifact import random_model
 
 from stlm import checkpoint
 from stlm.ablation.speed import Served
@@ -44,17 +45,6 @@ TEXT = b"The quick brown fox, who was naturally antidisestablishmentarian, jumpe
 
 def config_of(arm: str) -> ModelConfig:
     return dataclasses.replace(TINY, **ARMS[arm])
-
-
-def random_model(config: ModelConfig) -> PatchLM:
-    """Every parameter random, so that nothing is multiplied by a zero it was initialised with."""
-    torch.manual_seed(0)
-    model = PatchLM(config, config.rule())
-    for parameter in model.parameters():
-        parameter.data = torch.randn_like(parameter) * (0.4 if parameter.shape[0] > 200 else parameter.shape[1] ** -0.5)
-    for table in model.tables():
-        table.weight.data[-1] = 0
-    return model.eval()
 
 
 @pytest.mark.parametrize("arm", ARMS)

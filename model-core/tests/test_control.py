@@ -14,9 +14,9 @@ from test_data import documents, write_corpus
 from test_train import run, weights
 
 from stlm import bpe, checkpoint, trainer
-from stlm.ablation.scorer import TorchScorer
 from stlm.bpe import TokenRule, TokenSource, TokenStream, train_tokenizer
 from stlm.evaluation.scoring import open_scorer
+from stlm.evaluation.torch_scorer import TorchScorer
 from stlm.export_tokens import build_tokens
 from stlm.generate import Sampling
 from stlm.shards import ShardIndex

@@ -109,6 +109,13 @@ def test_windows_predict_every_patch_once_with_half_a_context(patches: int) -> N
     assert predicted == list(range(1, patches))
 
 
+def test_a_window_of_nothing_to_score_is_not_run() -> None:
+    # After the separator, [eod] is a patch alone, and the first that does not fit the context.
+    text = b"a " * 16
+    assert len(RULE.document_rows(text)) == 1 + CONTEXT + 1
+    assert len(windows.document_windows(text, RULE, CONTEXT)) == 1
+
+
 def test_batches_hold_every_window_and_stay_small() -> None:
     lengths = [3, 17, 5, 5, 12, 2, 9]
     found = [windows.Window(np.zeros((n, 12), np.uint16), np.zeros(12, np.uint16), np.zeros((n, 12), bool)) for n in lengths]

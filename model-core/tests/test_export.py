@@ -8,6 +8,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
+from tiny_artifact import random_model
 
 from stlm.export import build
 from stlm.model import PatchLM
@@ -20,18 +21,7 @@ PAD = RULE.specials["pad"]
 TEXT = b"The quick brown fox, who was naturally antidisestablishmentarian, jumped over 12 lazy dogs.\n\nWas it caf\xc3\xa9?"
 
 
-def random_model(seed: int = 0) -> PatchLM:
-    """Every parameter random, so that no part of the graph is multiplied by a zero it was initialised with."""
-    torch.manual_seed(seed)
-    model = PatchLM(CONFIG, RULE)
-    for parameter in model.parameters():
-        parameter.data = torch.randn_like(parameter) * (0.4 if parameter.shape[0] > 400 else parameter.shape[1] ** -0.5)
-    for table in (model.place, model.words, model.pairs):
-        table.weight.data[-1] = 0
-    return model.eval()
-
-
-MODEL = random_model()
+MODEL = random_model(CONFIG, seed=0)
 
 
 @pytest.fixture(scope="module")

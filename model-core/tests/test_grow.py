@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from stlm import checkpoint
 from stlm.__main__ import main
+from stlm.grow import check_growth
 from stlm.model import PatchLM
 from stlm.patch import PatchRule
 from stlm.tiers import TIERS
+
+
+@pytest.mark.parametrize(("small", "large"), list(pairwise(f"stlm-{n}m" for n in (10, 50, 100, 300))))
+def test_a_tier_grows_into_the_next(small: str, large: str) -> None:
+    check_growth(TIERS[small], TIERS[large])
 
 
 @pytest.mark.parametrize("chat", [True, False])

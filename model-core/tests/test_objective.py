@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from test_model import RULE, SMALL, TEXT, trained_looking
+from test_model import RULE, SMALL, TEXT
+from tiny_artifact import random_model
 
 from stlm.data import CONTEXT_ONLY
 from stlm.model import PatchLM
@@ -23,7 +24,7 @@ def rows() -> np.ndarray:
 
 
 def test_a_batch_of_fixed_shape_has_the_same_loss(rows: np.ndarray) -> None:
-    model = trained_looking()
+    model = random_model(SMALL)
     objective = Objective(model, bf16=False, compiled=False)
     free, fixed = (make_batch(rows, RULE, "cpu", fixed=flag) for flag in (False, True))
     assert len(fixed.at) > len(free.at) == free.ids == fixed.ids
@@ -48,7 +49,7 @@ def test_what_does_not_fit_the_fixed_shape_is_left_unscored() -> None:
 
 
 def test_a_student_comes_nearer_to_its_teacher(rows: np.ndarray) -> None:
-    teacher = trained_looking()
+    teacher = random_model(SMALL)
     torch.manual_seed(1)
     student = PatchLM(SMALL, RULE)
     objective = Objective(student, bf16=False, compiled=False, teacher=teacher, share=1.0)
@@ -66,7 +67,7 @@ def test_a_student_comes_nearer_to_its_teacher(rows: np.ndarray) -> None:
 
 
 def test_a_step_needs_six_operations_a_weight_and_id_or_patch() -> None:
-    model = trained_looking()
+    model = random_model(SMALL)
     by_patch = sum(p.numel() for p in model.trunk.parameters()) + model.lift.weight.numel() + model.drop.weight.numel()
     by_id = sum(p.numel() for p in model.local.parameters()) + model.head.weight.numel()
     attention = SMALL.layers * 2 * SMALL.heads * SMALL.head_dim * 32 / 2

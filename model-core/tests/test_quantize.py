@@ -9,10 +9,10 @@ import pytest
 from test_data import documents, write_corpus
 
 from stlm import quantize, train, trainer
+from stlm.config import Precision
 from stlm.evaluation.documents import evaluate_domains, mean_of
 from stlm.evaluation.scoring import open_scorer
 from stlm.manifest import load_manifest
-from stlm.quantize_weights import Precision
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from tiny_artifact import CONTEXT, random_model, write_artifact
 
 from stlm import checkpoint
 from stlm.evaluation import artifact_scorer
-from stlm.evaluation.checkpoint_scorer import CheckpointScorer
 from stlm.evaluation.scoring import Scorer, open_scorer
+from stlm.evaluation.torch_scorer import TorchScorer
 from stlm.evaluation.windows import pair_windows
 from stlm.generate import Sampling
 from stlm.model import PatchLM
@@ -105,7 +105,7 @@ def test_choices_that_share_their_context_score_the_same(artifact: Scorer, model
 
 def test_a_checkpoint_scores_and_writes_as_its_artifact(artifact: Scorer, saved: Path) -> None:
     scorer = open_scorer(saved)
-    assert isinstance(scorer, CheckpointScorer)
+    assert isinstance(scorer, TorchScorer)
     np.testing.assert_allclose(scorer.log_probabilities(PAIRS), artifact.log_probabilities(PAIRS), atol=2e-3)
     documents = [b"A short one.", b"Another document, which is in one window."]
     np.testing.assert_allclose(scorer.document_bits(documents), artifact.document_bits(documents), atol=5e-3)

@@ -34,7 +34,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {
         **os.environ, **{name: str(tmp_path / folder) for name, folder in settings.items()}, "PYTHON": sys.executable,
         "TIERS": "tiny", "MINUTES": "0.5", "ROW_PATCHES": "64", "TEXT_MIX": "a=1", "CHAT_MIX": "chat-talk=1",
-        "TASKS": "heldout,strings", "OMP_NUM_THREADS": "1",
+        "TASKS": "heldout,strings", "ROUND": "both", "OMP_NUM_THREADS": "1",
     }  # fmt: skip
 
 
@@ -53,6 +53,7 @@ def test_one_command_makes_a_tuned_artifact_and_does_nothing_twice(environment: 
     assert len({stage["seed"] for stage in stages}) == 3
     manifest = load_manifest(artifact)
     assert manifest["chat"]["endOfTurn"] == 266
+    assert [file["precision"] for file in manifest["files"]] == ["int4", "uint8"]
     assert manifest["evaluation"]["mean"] > 0
     assert "strings" in (artifact / "README.md").read_text()
     written = (artifact / "manifest.json").stat().st_mtime_ns

@@ -78,6 +78,21 @@ def test_a_resumed_run_equals_an_unbroken_one_to_the_bit(corpus: Path, tmp_path:
         assert torch.equal(weight, weights(broken)[name]), name
 
 
+def test_a_stage_goes_on_with_the_moments_of_the_one_before_at_rates_of_its_own(corpus: Path, tmp_path: Path) -> None:
+    before = tmp_path / "before"
+    assert run(corpus, before, "--max-steps", "3") == 0
+    init = ["--init", str(before / trainer.CHECKPOINT), "--weight-decay", "0.5"]
+    stage = trainer.Trainer(parse(arguments(corpus, tmp_path / "stage", "--max-steps", "3", *init)), TIERS["stlm-tiny"], {})
+    matrix = stage.model.trunk[0].enter.weight
+    muon, adam = stage.optimizers
+    saved = checkpoint.load(before / trainer.CHECKPOINT)["optimizers"]
+    # The first matrix in the order of the parameters is `lift`, the second of this block.
+    assert torch.equal(muon.state[matrix]["momentum"], saved[0]["state"][1]["momentum"])
+    assert adam.state[stage.model.head.weight]["step"] == 3
+    assert muon.param_groups[0]["weight_decay"] == 0.5
+    assert stage.step == 0
+
+
 def test_kill_9_leaves_a_checkpoint_that_goes_on(corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     command = [sys.executable, "-m", "stlm", "train", *arguments(corpus, out, "--max-seconds", "120", "--checkpoint-seconds", "0.2")]
@@ -305,6 +320,25 @@ def test_the_learning_rate_warms_up_and_anneals() -> None:
     assert scales[0] == pytest.approx(0.1) and scales[9] == scales[50] == 1
     assert scales[100] == pytest.approx(0.05)
     assert scales[50:] == sorted(scales[50:], reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("more", "trained_for"),
+    [
+        (["--round-fraction", "0.25"], ["fp32", "fp32", "fp32", "int4"]),
+        (["--round", "uint8", "--round-fraction", "1"], ["uint8"] * 4),
+        (["--round", "both", "--round-fraction", "0.5"], ["fp32", "fp32", "int4", "uint8"]),
+        (["--round", "both", "--round-fraction", "0"], ["fp32"] * 4),
+    ],
+)
+def test_the_end_of_a_run_trains_for_the_files_it_is_told(corpus: Path, tmp_path: Path, more: list[str], trained_for: list[str]) -> None:
+    started = trainer.Trainer(parse(arguments(corpus, tmp_path / "run", "--max-steps", "4", *more)), TIERS["stlm-tiny"], {})
+    found = []
+    with closing(started.batches()) as batches:
+        for _ in trained_for:
+            started.train_step(next(batches)[0])
+            found.append(started.model.trunk[0].enter.precision)
+    assert found == trained_for
 
 
 def test_a_fresh_checkpoint_loads_as_the_model_it_was(tmp_path: Path, corpus: Path) -> None:

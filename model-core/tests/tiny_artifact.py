@@ -8,10 +8,10 @@ from pathlib import Path
 import onnx
 import torch
 
+from stlm.config import ModelConfig, Precision
 from stlm.export import build
 from stlm.manifest import Manifest, describe_file, save_manifest
 from stlm.model import PatchLM
-from stlm.patch import PatchRule
 from stlm.quantize import describe_graph, describe_model
 from stlm.tiers import TIERS
 
@@ -19,27 +19,32 @@ CONTEXT = 16
 """Patches: short, so that a paragraph fills several windows."""
 
 
-def random_model() -> PatchLM:
+TINY = dataclasses.replace(TIERS["stlm-tiny"], context=CONTEXT)
+
+
+def random_model(config: ModelConfig = TINY, seed: int = 7) -> PatchLM:
     """Every parameter random, so that nothing is multiplied by a zero it was initialised with."""
-    torch.manual_seed(7)
-    model = PatchLM(dataclasses.replace(TIERS["stlm-tiny"], context=CONTEXT), PatchRule.load())
+    torch.manual_seed(seed)
+    model = PatchLM(config, config.rule())
+    tables = [table.weight for table in model.tables()]
     for parameter in model.parameters():
-        parameter.data = torch.randn_like(parameter) * (0.4 if parameter.shape[0] > 400 else parameter.shape[1] ** -0.5)
-    for table in (model.place, model.words, model.pairs):
-        table.weight.data[-1] = 0
+        in_table = any(parameter is table for table in tables)
+        parameter.data = torch.randn_like(parameter) * (0.4 if in_table else parameter.shape[1] ** -0.5)
+    for table in tables:
+        table.data[-1] = 0
     return model.eval()
 
 
-def write_artifact(folder: Path, model: PatchLM, *, chat: bool = False) -> Manifest:
-    """The model as an fp32 artifact; `chat` says that it was tuned to chat."""
+def write_artifact(folder: Path, model: PatchLM, precision: Precision = "fp32", *, chat: bool = False) -> Manifest:
+    """The model as an artifact; `chat` says that it was tuned to chat."""
     sources = [{"name": "classics", "licence": "public domain"}]
     content = {"bytes_per_patch": 5.4, "bytes_seen": 1_000_000, "commit": "unknown", "seed": 7, "sources": sources, "chat": chat}
     manifest = describe_model(model, content)
-    graph = build(model, "fp32")
-    path = folder / "stlm-tiny.fp32.onnx"
+    graph = build(model, precision)
+    path = folder / f"stlm-tiny.{precision}.onnx"
     onnx.save(graph, path)
-    manifest["files"] = [describe_file(path, "fp32")]
-    manifest["defaultPrecision"] = "fp32"
+    manifest["files"] = [describe_file(path, precision)]
+    manifest["defaultPrecision"] = precision
     manifest["graph"] = describe_graph(graph)
     save_manifest(folder, manifest)
     return manifest

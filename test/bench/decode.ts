@@ -9,9 +9,11 @@ import { Registry } from '../../functions/registry/registry.js';
 import type { Manifest } from '../../functions/schema/manifest.js';
 import { measure, missingPackage } from './child.js';
 import { type Entrant, entrantsFor, type System } from './entrants.js';
+import { type Floor, floorLine, measureFloor } from './floor.js';
 import { busyWarning, describeMachine } from './machine.js';
-import { spread, type Spread } from './statistics.js';
-import type { Measurement } from './systems/protocol.js';
+import { measureProfile, profileTable } from './profile.js';
+import { median, spread, type Spread } from './statistics.js';
+import type { Measurement, ProfileMeasurement } from './systems/protocol.js';
 import { table } from './table.js';
 
 export interface DecodeOptions {
@@ -21,6 +23,7 @@ export interface DecodeOptions {
   readonly threads: readonly number[];
   readonly repeats: number;
   readonly decodeBytes: number;
+  readonly profile: boolean;
   readonly json: string | undefined;
 }
 
@@ -29,12 +32,13 @@ const QUALIFYING_BYTES = 256;
 const PACKAGES: Record<Exclude<System, 'stlm'>, string> = { 'node-llama-cpp': 'node-llama-cpp', 'transformers.js': '@huggingface/transformers' };
 
 interface Standing {
-  readonly system: System;
-  readonly settings: string;
+  readonly entrant: Entrant;
   readonly coldLoadMs: Spread;
   readonly firstByteMs: Spread;
   readonly bytesPerSecond: Spread;
   readonly residentMiB: Spread;
+  /** Ours only. */
+  readonly patchMs: number | undefined;
 }
 
 export async function benchDecode(options: DecodeOptions): Promise<void> {
@@ -51,7 +55,13 @@ export async function benchDecode(options: DecodeOptions): Promise<void> {
     const entrants = await entrantsFor(manifest, { ...options, systems });
     const standings = await race(await fastest(entrants, systems), options.repeats);
     console.log(standingsTable(manifest, standings));
-    tiers.push(tierReport(manifest, standings));
+    const { entrant, patchMs } = standingOf('stlm', standings)!;
+    const floors = [];
+    for (const threads of options.threads) floors.push(await measureFloor(manifest, threads));
+    console.log(floorLine(patchMs!, entrant.task.threads, floors));
+    const profile = options.profile ? await measureProfile(entrant) : undefined;
+    if (profile !== undefined) console.log(`\n${profileTable(profile)}`);
+    tiers.push(tierReport(manifest, standings, floors, profile));
   }
   if (options.json !== undefined) {
     await writeFile(options.json, `${JSON.stringify({ date: new Date().toISOString(), machine, tiers }, null, 2)}\n`);
@@ -94,15 +104,23 @@ async function race(entrants: readonly Entrant[], repeats: number): Promise<Stan
       console.error(`  ${repeat + 1}/${repeats} ${entrant.system}: ${Math.round(measurements.at(-1)!.bytesPerSecond)} bytes/s`);
     }
   }
-  return runs.map(({ entrant: { system, settings }, measurements }) => {
-    const of = (figure: keyof Measurement) => spread(measurements.map((measurement) => measurement[figure]));
-    return { system, settings, coldLoadMs: of('coldLoadMs'), firstByteMs: of('firstByteMs'), bytesPerSecond: of('bytesPerSecond'), residentMiB: of('residentMiB') };
+  return runs.map(({ entrant, measurements }) => {
+    const of = (figure: Exclude<keyof Measurement, 'patchMs'>) => spread(measurements.map((measurement) => measurement[figure]));
+    const patchMs = measurements.flatMap((measurement) => measurement.patchMs ?? []);
+    return {
+      entrant,
+      coldLoadMs: of('coldLoadMs'),
+      firstByteMs: of('firstByteMs'),
+      bytesPerSecond: of('bytesPerSecond'),
+      residentMiB: of('residentMiB'),
+      patchMs: patchMs.length > 0 ? median(patchMs) : undefined,
+    };
   });
 }
 
 function standingsTable({ id, parameters, evaluation }: Manifest, standings: readonly Standing[]): string {
-  const ours = standings.find(({ system }) => system === 'stlm')!;
-  const rows = standings.map(({ system, settings, coldLoadMs, firstByteMs, bytesPerSecond, residentMiB }) => [
+  const ours = standingOf('stlm', standings)!;
+  const rows = standings.map(({ entrant: { system, settings }, coldLoadMs, firstByteMs, bytesPerSecond, residentMiB }) => [
     system === 'stlm' ? id : system,
     settings,
     coldLoadMs.median.toFixed(0),
@@ -117,21 +135,28 @@ function standingsTable({ id, parameters, evaluation }: Manifest, standings: rea
   return `\n${id}: ${(parameters.unique / 1e6).toFixed(1)}M parameters\n${table(head, rows)}`;
 }
 
-function tierReport({ id, parameters, evaluation }: Manifest, standings: readonly Standing[]) {
-  const of = (system: System) => standings.find((standing) => standing.system === system);
+function standingOf(system: System, standings: readonly Standing[]): Standing | undefined {
+  return standings.find(({ entrant }) => entrant.system === system);
+}
+
+function tierReport({ id, parameters, evaluation }: Manifest, standings: readonly Standing[], floors: readonly Floor[], profile: ProfileMeasurement | undefined) {
+  const of = (system: System) => standingOf(system, standings);
   const ours = of('stlm')!;
   const ratio = (peer: Standing | undefined) => (peer === undefined ? null : ours.bytesPerSecond.median / peer.bytesPerSecond.median);
   return {
     tier: id,
     parameters: parameters.unique,
     bitsPerByte: evaluation?.mean ?? null,
-    settings: ours.settings,
+    settings: ours.entrant.settings,
+    patchMs: ours.patchMs,
+    floors,
+    profile: profile ?? null,
     bytesPerSecond: ours.bytesPerSecond.median,
     coldLoadMs: ours.coldLoadMs.median,
     firstByteMs: ours.firstByteMs.median,
     residentMiB: ours.residentMiB.median,
     ratioToLlamaCpp: ratio(of('node-llama-cpp')),
     ratioToTransformers: ratio(of('transformers.js')),
-    standings,
+    standings: standings.map(({ entrant: { system, settings }, ...figures }) => ({ system, settings, ...figures })),
   };
 }

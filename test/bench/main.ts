@@ -1,11 +1,14 @@
 #!/usr/bin/env node
-/** `npm run bench -- decode`, `npm run bench -- batch`, `npm run bench -- prefix` and `npm run bench -- router`. */
+/** `npm run bench -- decode`, `-- batch`, `-- prefix`, `-- router`, `-- trace`, `-- replay` and `-- memory`. */
 import { availableParallelism } from 'node:os';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { SCENARIOS } from '../load/scenarios.js';
 import { benchBatch } from './batch.js';
 import { benchDecode } from './decode.js';
+import { benchMemory } from './memory.js';
 import { benchPrefix } from './prefix.js';
-import { benchRouter } from './router.js';
+import { benchReplay } from './replay.js';
+import { benchRouter, benchTrace } from './router.js';
 
 const program = new Command('bench').description('Measures STLM: decoding beside its peers, and the router under load.').showHelpAfterError();
 
@@ -17,6 +20,7 @@ program
   .option('--threads <counts>', 'thread counts to try, separated by commas', counts, availableParallelism() > 1 ? [1, 2] : [1])
   .option('--repeats <count>', 'interleaved rounds, of which the median is reported', count, 5)
   .option('--bytes <count>', 'bytes of text decoded in each round', count, 1_024)
+  .option('--profile', 'also say where the time of a patch goes', false)
   .option('--folder <folder>', 'where the random models are written and kept', '.bench')
   .option('--json <file>', 'also write the figures to this file')
   .action(({ bytes, ...options }) => benchDecode({ decodeBytes: bytes, ...options }));
@@ -44,20 +48,52 @@ program
 
 program
   .command('router')
-  .description('The server under a mixed open-loop load: budgets kept, tiers chosen, predictions against what happened.')
+  .description('The server under an open-loop load: budgets kept, tiers chosen beside what oracles could, predictions against what happened.')
   .option('--artifacts <folder>', 'where the tiers are', 'model-core/artifacts')
-  .option('--seconds <count>', 'how long the load lasts', count, 30)
+  .addOption(scenarioOption())
+  .option('--trace <file>', 'replay this load instead of a scenario; see `bench trace`')
+  .option('--seconds <count>', 'how long the load lasts', count, 45)
   .option('--seed <number>', 'of the requests and their arrivals', Number, 1)
-  .option('--load <share>', 'of the rate at which the server is saturated', Number, 0.7)
+  .option('--load <share>', 'of the saturating rate, instead of the scenario\'s own', Number)
+  .option('--policy <name>', 'the server\'s STLM_POLICY', 'budget-first')
   .option('--folder <folder>', 'where prepared models are kept', '.bench')
+  .option('--decision-log <file>', 'keep the server\'s decision log there, for `bench replay`')
   .option('--json <file>', 'also write the figures to this file')
-  .option('--svg <file>', 'also draw every request into this file')
+  .option('--svg <file>', 'also draw every request of the last load into this file')
   .action(benchRouter);
+
+program
+  .command('memory')
+  .description('What workers, loaded tiers and long texts add to the memory of a process. Run it twice: the first run prepares the models.')
+  .option('--artifacts <folder>', 'where the tiers are', 'model-core/artifacts')
+  .option('--folder <folder>', 'where prepared models are kept', '.bench')
+  .action(benchMemory);
+
+program
+  .command('trace')
+  .description('Writes a load for `bench router --trace`.')
+  .requiredOption('--out <file>', 'the file')
+  .requiredOption('--saturation <rate>', 'requests per second that are a load of 1', Number)
+  .addOption(scenarioOption())
+  .option('--seconds <count>', 'how long the load lasts', count, 45)
+  .option('--seed <number>', 'of the requests and their arrivals', Number, 1)
+  .option('--load <share>', 'of the saturating rate, instead of the scenario\'s own', Number)
+  .action(benchTrace);
+
+program
+  .command('replay <log>')
+  .description('A decision log (STLM_DECISION_LOG) asked again under another policy: tiers, what is predicted in budget, and cost.')
+  .requiredOption('--policy <name>', 'as STLM_POLICY')
+  .action(benchReplay);
 
 await program.parseAsync().catch((error: unknown) => {
   console.error(error instanceof Error ? error.message : error);
   process.exitCode = 1;
 });
+
+function scenarioOption(): Option {
+  return new Option('--scenario <name>', 'what the load is like').choices(Object.keys(SCENARIOS)).default('steady');
+}
 
 function list(text: string): string[] {
   return text.split(',').map((item) => item.trim());

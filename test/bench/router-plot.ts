@@ -4,13 +4,13 @@ import type { Replayed } from './router-figures.js';
 const WIDTH = 760;
 const HEIGHT = 480;
 const MARGIN = { left: 60, right: 150, top: 40, bottom: 50 };
-const BUDGET_MS = [25, 4_000] as const;
-const LATENCY_MS = [1, 4_000] as const;
+const BUDGET_MS = [25, 6_000] as const;
+const LATENCY_MS = [1, 6_000] as const;
 const TICKS_MS = [1, 3, 10, 30, 100, 300, 1_000, 3_000];
 const COLOURS = ['#2f7ed8', '#e67e22', '#27ae60', '#8e44ad', '#7f8c8d'];
 const REFUSED = '#c0392b';
 
-export function routerPlot(replayed: readonly Replayed[], tiers: readonly string[], title: string): string {
+export function routerPlot(replayed: readonly Pick<Replayed, 'request' | 'answer'>[], tiers: readonly string[], title: string): string {
   const colour = (tier: string | undefined) => COLOURS[tiers.indexOf(tier ?? '') % COLOURS.length] ?? REFUSED;
   const dots = replayed.map(({ request, answer }) =>
     answer.status === 200

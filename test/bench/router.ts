@@ -1,121 +1,189 @@
 /**
- * `bench router`: the real server in a process of its own, over loopback HTTP. Measures every tier on the idle server, finds the rate
- * at which the server is saturated, and replays a mixed open-loop load at a share of it.
+ * `bench router`: the real server in a process of its own, over loopback HTTP, under an open-loop load. What each tier takes is measured
+ * first, on the idle server. A load of 1 is the rate at which the cores would always be busy if every request ran on the largest tier
+ * that its budget allows alone: at more, no oracle can give everybody the best, and well below it one nearly can. The server can answer
+ * many more than that, on smaller tiers.
  */
-import { writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ModelFileCache } from '../../functions/registry/fetch.js';
+import { FolderStore } from '../../functions/registry/folder-store.js';
+import { Registry } from '../../functions/registry/registry.js';
 import { type Client, connect } from '../load/client.js';
-import { closedLoop } from '../load/closed-loop.js';
-import { mixedRequest } from '../load/mix.js';
+import { type MemorySample, watchMemory } from '../load/memory.js';
+import { makeNoise } from '../load/noise.js';
 import { openLoop } from '../load/open-loop.js';
-import { seededRandom } from '../load/seeded.js';
-import { startServer } from '../server-process.js';
+import { SCENARIOS, type ScenarioName, scenarioTrace } from '../load/scenarios.js';
+import { mixedRequests, promptOf, readTrace, type Trace, writeTrace } from '../load/trace.js';
+import { type ServerProcess, startServer } from '../server-process.js';
 import { busyWarning, describeMachine } from './machine.js';
-import { GRACE_MS, type Replayed, type RouterFigures, routerFigures } from './router-figures.js';
+import { capacityOracle, idleOracle, type OracleRequest } from './oracle.js';
+import { readDecisionLog } from './replay.js';
+import { type Replayed, type RouterFigures, routerFigures } from './router-figures.js';
 import { routerPlot } from './router-plot.js';
-import { measureServiceTime, serviceMs, type ServiceTime } from './service-times.js';
-import { table } from './table.js';
+import { ladderSummary, plotTitle, routerSummary } from './router-summary.js';
+import { measureServiceTime, promptPatchesOf, serviceMs, type ServiceTime } from './service-times.js';
 
 export interface RouterOptions {
   readonly artifacts: string;
   readonly folder: string;
+  readonly scenario: ScenarioName;
   readonly seconds: number;
   readonly seed: number;
-  readonly load: number;
-  readonly json: string | undefined;
-  readonly svg: string | undefined;
+  /** Overrides the scenario's. */
+  readonly load?: number;
+  readonly policy: string;
+  /** Instead of a scenario. */
+  readonly trace?: string;
+  readonly decisionLog?: string;
+  readonly json?: string;
+  readonly svg?: string;
 }
 
-const SATURATING_CLIENTS = 16;
-const SETTLING_MS = 3_000;
-const SATURATION_MS = 10_000;
-const MOST_REQUESTS = 20_000;
+export interface Run {
+  readonly load: number;
+  readonly trace: Trace;
+  readonly figures: RouterFigures;
+  readonly memory: readonly MemorySample[];
+  readonly replayed: readonly Replayed[];
+}
 
-export async function benchRouter({ artifacts, folder, seconds, seed, load, json, svg }: RouterOptions): Promise<void> {
+/** Of the saturating rate. The server is idle between two of them, for so long. */
+const OVERLOADS = [1, 2, 4, 10];
+const PAUSE_MS = 1_000;
+const SATURATION_SAMPLE = 2_000;
+const MEMORY_SAMPLE_MS = 250;
+/** The capacity oracle tries its schedule anew for every request and tier. */
+const MOST_FOR_CAPACITY_ORACLE = 3_000;
+
+export async function benchRouter(options: RouterOptions): Promise<void> {
   const machine = describeMachine();
   const warning = busyWarning(machine);
   if (warning !== undefined) console.error(warning);
-  const server = await startServer({ STLM_ARTIFACTS: artifacts, STLM_CACHE: folder, LOG_LEVEL: 'warn' });
-  const client = connect(server.url);
+  const scratch = await mkdtemp(join(tmpdir(), 'stlm-bench-'));
+  const decisionLog = options.decisionLog ?? join(scratch, 'decisions.jsonl');
+  const environment = {
+    STLM_ARTIFACTS: options.artifacts,
+    STLM_CACHE: options.folder,
+    STLM_POLICY: options.policy,
+    STLM_DECISION_LOG: decisionLog,
+    LOG_LEVEL: 'warn',
+  };
+  let { server, client } = await open(environment).catch(async (error: unknown) => {
+    await rm(scratch, { recursive: true });
+    throw error;
+  });
   try {
-    const oracle: ServiceTime[] = [];
-    for (const tier of await tierIds(server.url)) {
-      oracle.push(await measureServiceTime(client, tier));
-      console.error(`  ${tier} alone: ${serviceMs(oracle.at(-1)!, 300, 64).toFixed(0)} ms for 64 bytes after a prompt of 300`);
+    const times = await serviceTimes(client, options);
+    const saturation = saturationPerSecond(times, options.seed);
+    console.error(`  a load of 1 is ${saturation.toFixed(1)} requests/s on ${availableParallelism()} cores`);
+    const done: Omit<Run, 'figures'>[] = [];
+    for (const { load, trace } of await loads(options, saturation)) {
+      if (trace.scenario === 'cold') {
+        await shut(server, client);
+        ({ server, client } = await open(environment));
+      }
+      console.error(`  ${trace.scenario}: ${trace.requests.length} requests in ${trace.durationMs / 1_000} s`);
+      done.push({ load, trace, ...(await replay(server, client, trace, times)) });
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     }
-    const saturation = await saturationPerSecond(client, seed);
-    console.error(`  saturated at ${saturation.toFixed(1)} requests/s; offering ${(load * saturation).toFixed(1)} for ${seconds} s`);
-    const replayed = await replay(client, load * saturation, seconds, seed);
-    const figures = routerFigures(replayed, oracle);
-    console.log(summary(figures));
-    const date = new Date().toISOString();
-    if (json !== undefined) await writeFile(json, `${JSON.stringify({ date, machine, seconds, seed, load, saturation, oracle, ...figures }, null, 2)}\n`);
-    if (svg !== undefined) await writeFile(svg, routerPlot(replayed, oracle.map(({ tier }) => tier), plotTitle(load, figures)));
+    await shut(server, client);
+    const log = await readDecisionLog(decisionLog);
+    const tiers = times.map(({ tier }) => tier);
+    const runs = done.map(({ load, trace, memory, replayed }): Run => {
+      const figures = routerFigures({ replayed, tiers, durationMs: trace.durationMs, log });
+      return { load, trace, memory, replayed, figures };
+    });
+    for (const run of runs) console.log(`${routerSummary(run)}\n`);
+    if (runs.length > 1) console.log(ladderSummary(runs));
+    if (options.json !== undefined) {
+      const figures = runs.map(({ load, trace, figures, memory }) => ({ load, scenario: trace.scenario, seconds: trace.durationMs / 1_000, ...figures, memory }));
+      const head = { date: new Date().toISOString(), machine, seed: options.seed, policy: options.policy, saturation, times };
+      await writeFile(options.json, `${JSON.stringify({ ...head, runs: figures }, null, 2)}\n`);
+    }
+    const last = runs.at(-1);
+    if (options.svg !== undefined && last !== undefined) await writeFile(options.svg, routerPlot(last.replayed, tiers, plotTitle(last)));
   } finally {
-    await client.close();
-    await server.stop();
+    await shut(server, client);
+    await rm(scratch, { recursive: true });
   }
 }
 
-/** Ascending by size. */
-async function tierIds(url: string): Promise<string[]> {
-  const { tiers } = (await (await fetch(`${url}/readyz`)).json()) as { tiers: { id: string; state: string }[] };
-  return tiers.filter(({ state }) => state !== 'quarantined').map(({ id }) => id);
+async function open(environment: Record<string, string>): Promise<{ server: ServerProcess; client: Client }> {
+  const server = await startServer(environment);
+  return { server, client: connect(server.url) };
 }
 
-/** Answers per second when there is always someone waiting; refused clients come back when they are told to. */
-async function saturationPerSecond(client: Client, seed: number): Promise<number> {
-  const random = seededRandom(seed);
-  let answered = 0;
-  const send = async () => {
-    const { status, retryAfterMs } = await client.send({ model: 'stlm-auto', ...mixedRequest(random) });
-    if (status === 200) answered += 1;
-    return status === 200 ? 0 : (retryAfterMs ?? 1);
-  };
-  await closedLoop({ clients: SATURATING_CLIENTS, durationMs: SETTLING_MS }, send);
-  answered = 0;
-  await closedLoop({ clients: SATURATING_CLIENTS, durationMs: SATURATION_MS }, send);
-  return (answered / SATURATION_MS) * 1_000;
+/** As often as it takes. */
+async function shut(server: ServerProcess, client: Client): Promise<void> {
+  await client.close();
+  await server.stop();
 }
 
-function replay(client: Client, perSecond: number, seconds: number, seed: number): Promise<Replayed[]> {
-  const random = seededRandom(seed + 1);
-  return openLoop({ perSecond, durationMs: seconds * 1_000, mostRequests: MOST_REQUESTS, random: seededRandom(seed) }, async () => {
-    const request = mixedRequest(random);
-    return { request, answer: await client.send({ model: 'stlm-auto', ...request }) };
+async function serviceTimes(client: Client, { artifacts, folder }: RouterOptions): Promise<ServiceTime[]> {
+  const { manifests } = await Registry.open(new FolderStore(artifacts), new ModelFileCache(folder));
+  const times: ServiceTime[] = [];
+  for (const { id, context, bytesPerPatch } of manifests) {
+    const time = await measureServiceTime(client, { id, contextPatches: context.patches, bytesPerPatch }, availableParallelism());
+    times.push(time);
+    const aloneMs = serviceMs(time, { promptPatches: Math.round(300 / bytesPerPatch), maxTokens: 64 });
+    console.error(`  ${id} alone: ${aloneMs.toFixed(0)} ms for 64 bytes after a prompt of 300; ${time.sharing.toFixed(2)} times that on every core at once`);
+  }
+  return times;
+}
+
+/** Whose work, each on its largest tier, fills every core. */
+function saturationPerSecond(times: readonly ServiceTime[], seed: number): number {
+  const sample = asOracleRequests(mixedRequests(Array.from({ length: SATURATION_SAMPLE }, () => 0), seed), times);
+  const workMs = sample.reduce((sum, request) => {
+    const size = idleOracle(times, request);
+    return sum + (size < 0 ? 0 : times[size]!.sharing * serviceMs(times[size]!, request.work[size]!));
+  }, 0);
+  return (1_000 * availableParallelism() * sample.length) / workMs;
+}
+
+async function loads({ trace, scenario, seconds, seed, load }: RouterOptions, saturation: number): Promise<{ load: number; trace: Trace }[]> {
+  if (trace !== undefined) {
+    const read = await readTrace(trace);
+    return [{ load: (1_000 * read.requests.length) / read.durationMs / saturation, trace: read }];
+  }
+  const of = (share: number, durationMs: number) => ({
+    load: share,
+    trace: scenarioTrace(scenario, { saturationPerSecond: saturation, durationMs, seed, load: share }),
+  });
+  if (scenario === 'overload' && load === undefined) return OVERLOADS.map((share) => of(share, (1_000 * seconds) / OVERLOADS.length));
+  return [of(load ?? SCENARIOS[scenario].load, 1_000 * seconds)];
+}
+
+async function replay(server: ServerProcess, client: Client, trace: Trace, times: readonly ServiceTime[]): Promise<Pick<Run, 'replayed' | 'memory'>> {
+  const memory = watchMemory(server.process.pid!, MEMORY_SAMPLE_MS);
+  const quiet = new AbortController();
+  const noise = makeNoise(trace.noise, quiet.signal);
+  const answers = await openLoop(trace.requests, (request, index) => client.send({ model: 'stlm-auto', prompt: promptOf(index, request), ...request }));
+  quiet.abort();
+  await noise;
+  const asked = asOracleRequests(trace.requests, times);
+  const chosen = asked.length > MOST_FOR_CAPACITY_ORACLE ? [] : capacityOracle(times, asked, availableParallelism());
+  const replayed = answers.map((answer, index) => {
+    const request = trace.requests[index]!;
+    return { request, answer, idleOracle: idleOracle(times, asked[index]!), capacityOracle: chosen[index] ?? -1 };
+  });
+  return { replayed, memory: memory.stop() };
+}
+
+function asOracleRequests(requests: Trace['requests'], times: readonly ServiceTime[]): OracleRequest[] {
+  return requests.map((request, index) => {
+    const prompt = promptOf(index, request);
+    const work = times.map(({ contextPatches }) => ({ promptPatches: promptPatchesOf(prompt, contextPatches), maxTokens: request.maxTokens }));
+    return { atMs: request.atMs, budgetMs: request.budgetMs, work };
   });
 }
 
-function summary(figures: RouterFigures): string {
-  const rows = figures.tiers.map(({ tier, requests, errorP50, errorP95, overPredicted }) => [
-    tier,
-    String(requests),
-    percent(errorP50),
-    percent(errorP95),
-    percent(overPredicted),
-  ]);
-  return [
-    `${figures.offered} requests: ${entries(figures.statuses)}`,
-    `of the admitted, within budget + ${GRACE_MS} ms     ${percent(figures.withinBudget)}`,
-    `of the feasible, answered in budget     ${percent(figures.servedInBudget)}`,
-    `of the admitted, cut by the deadline    ${percent(figures.cutByDeadline)}`,
-    `of the admitted, on the largest feasible ${percent(figures.onLargestFeasible)}`,
-    `shed                                    ${percent(figures.shed)}, answered within ${figures.shedAnswerP99Ms.toFixed(1)} ms at p99`,
-    `reasons                                 ${entries(figures.reasons)}`,
-    '',
-    table(['tier', 'requests', 'error p50', 'error p95', 'over p95 promise'], rows),
-  ].join('\n');
-}
-
-function plotTitle(load: number, { withinBudget, onLargestFeasible, offered }: RouterFigures): string {
-  return `${offered} requests at ${percent(load)} load: ${percent(withinBudget)} within budget, ${percent(onLargestFeasible)} on the largest feasible tier`;
-}
-
-function entries(counts: Readonly<Record<string, number>>): string {
-  return Object.entries(counts)
-    .map(([name, value]) => `${name} ${value}`)
-    .join(', ');
-}
-
-function percent(share: number): string {
-  return Number.isNaN(share) ? '-' : `${(share * 100).toFixed(1)}%`;
+/** A trace as `bench router` would make it, for a machine that is saturated at a known rate. */
+export async function benchTrace(options: { scenario: ScenarioName; saturation: number; seconds: number; seed: number; load?: number; out: string }): Promise<void> {
+  const { scenario, saturation, seconds, seed, load, out } = options;
+  const trace = scenarioTrace(scenario, { saturationPerSecond: saturation, durationMs: 1_000 * seconds, seed, ...(load !== undefined && { load }) });
+  await writeTrace(out, trace);
+  console.log(`${out}: ${trace.requests.length} requests in ${seconds} s`);
 }

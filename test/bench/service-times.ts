@@ -1,14 +1,26 @@
 /**
- * What each tier takes on an idle server, measured from outside: the oracle that the router's choices are held against. Fitted as
- * ms = a + b x prompt bytes + c x text bytes.
+ * What each tier takes on an idle server and beside others, measured from outside: what the oracles know. Fitted as
+ * ms = a + b x prompt patches + c x text bytes.
  */
-import { type Client } from '../load/client.js';
-import { englishText } from '../load/english.js';
+import { countPromptPatches } from '../../functions/engine/patch.js';
+import { keptPatches } from '../../functions/engine/window.js';
+import type { Client } from '../load/client.js';
+import { promptOf } from '../load/trace.js';
 
 export interface ServiceTime {
   readonly tier: string;
-  /** [ms, ms per prompt byte, ms per byte of text] */
+  /** [ms, ms per prompt patch, ms per byte of text] */
   readonly coefficients: readonly [number, number, number];
+  readonly contextPatches: number;
+  readonly bytesPerPatch: number;
+  /** How much slower when all cores compute as many texts. */
+  readonly sharing: number;
+}
+
+/** What the time depends on. */
+export interface Work {
+  readonly promptPatches: number;
+  readonly maxTokens: number;
 }
 
 const GRID = [
@@ -18,35 +30,59 @@ const GRID = [
   { promptBytes: 2_000, maxTokens: 8 },
   { promptBytes: 2_000, maxTokens: 128 },
 ];
+const TYPICAL = { promptBytes: 600, maxTokens: 64 };
 const REPEATS = 3;
 /** Nothing is cut short, and a cold tier has time to load. */
 const BUDGET_MS = 60_000;
 
-export async function measureServiceTime(client: Client, tier: string): Promise<ServiceTime> {
-  const rows: { features: number[]; ms: number }[] = [];
-  for (let repeat = -1; repeat < REPEATS; repeat += 1) {
-    for (const { promptBytes, maxTokens } of GRID) {
-      const prompt = englishText(promptBytes);
-      const { status, latencyMs, completionBytes } = await client.send({ model: tier, prompt, maxTokens, budgetMs: BUDGET_MS, seed: repeat + 1 });
-      if (status !== 200) throw new Error(`${tier} answered ${status} on an idle server`);
-      // The first round loads and settles.
-      if (repeat >= 0) rows.push({ features: [1, promptBytes, completionBytes], ms: latencyMs });
-    }
-  }
-  return { tier, coefficients: leastSquares(rows) };
+export interface MeasuredTier {
+  readonly id: string;
+  readonly contextPatches: number;
+  readonly bytesPerPatch: number;
 }
 
-export function serviceMs({ coefficients: [fixed, perPromptByte, perTextByte] }: ServiceTime, promptBytes: number, textBytes: number): number {
-  return fixed + perPromptByte * promptBytes + perTextByte * textBytes;
+export async function measureServiceTime(client: Client, { id: tier, contextPatches, bytesPerPatch }: MeasuredTier, cores: number): Promise<ServiceTime> {
+  let sent = 0;
+  const answer = async (shape: { promptBytes: number; maxTokens: number }) => {
+    const { promptBytes, maxTokens } = shape;
+    const prompt = promptOf(sent++, { promptBytes });
+    const { status, latencyMs, completionBytes } = await client.send({ model: tier, prompt, maxTokens, budgetMs: BUDGET_MS });
+    if (status !== 200) throw new Error(`${tier} answered ${status} on an idle server`);
+    return { features: [1, promptPatchesOf(prompt, contextPatches), completionBytes], ms: latencyMs };
+  };
+  const together = () => Promise.all(Array.from({ length: cores }, () => answer(TYPICAL)));
+  // The first of all load it on every worker, and settle.
+  for (let round = 0; round < 2; round += 1) await together();
+  const rows: Row[] = [];
+  for (let repeat = 0; repeat < REPEATS; repeat += 1) for (const shape of GRID) rows.push(await answer(shape));
+  const coefficients = leastSquares(rows);
+  const alone = ({ features: [, promptPatches = 0, textBytes = 0] }: Row) => coefficients[0] + coefficients[1] * promptPatches + coefficients[2] * textBytes;
+  const besides: Row[] = [];
+  for (let repeat = 0; repeat < REPEATS; repeat += 1) besides.push(...(await together()));
+  const sharing = Math.max(1, besides.reduce((sum, row) => sum + row.ms / alone(row), 0) / besides.length);
+  return { tier, coefficients, contextPatches, bytesPerPatch, sharing };
 }
 
-/** The largest tier that would have finished in time had it had the server to itself. */
-export function largestFeasible(times: readonly ServiceTime[], request: { prompt: string; maxTokens: number; budgetMs: number }): string | undefined {
-  return times.findLast((time) => serviceMs(time, request.prompt.length, request.maxTokens) <= request.budgetMs)?.tier;
+/** As many as the engine reads: the newest, where the context does not hold them all. */
+export function promptPatchesOf(prompt: string, contextPatches: number): number {
+  return keptPatches(countPromptPatches(new TextEncoder().encode(prompt)), contextPatches);
+}
+
+export function serviceMs(time: Pick<ServiceTime, 'coefficients' | 'contextPatches' | 'bytesPerPatch'>, { promptPatches, maxTokens }: Work): number {
+  const [fixed, perPromptPatch, perTextByte] = time.coefficients;
+  // A text that outgrows the context reads half of it again.
+  const slides = promptPatches + maxTokens / time.bytesPerPatch > time.contextPatches;
+  const readPatches = promptPatches + (slides ? keptPatches(time.contextPatches + 1, time.contextPatches) : 0);
+  return fixed + perPromptPatch * readPatches + perTextByte * maxTokens;
+}
+
+interface Row {
+  readonly features: number[];
+  readonly ms: number;
 }
 
 /** Relative residuals, so that short requests count as much as long ones: rows are divided by their own ms. */
-function leastSquares(rows: readonly { features: number[]; ms: number }[]): [number, number, number] {
+function leastSquares(rows: readonly Row[]): [number, number, number] {
   const normal = Array.from({ length: 3 }, () => [0, 0, 0, 0]);
   for (const { features, ms } of rows) {
     const scaled = [...features.map((feature) => feature / ms), 1];

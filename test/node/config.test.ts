@@ -7,8 +7,9 @@ describe('the configuration', () => {
       port: 8_080,
       host: '127.0.0.1',
       artifacts: { kind: 'folder', path: 'model-core/artifacts' },
-      threads: 1,
+      pool: { threads: 1, preload: 'all', idleUnloadMs: 600_000 },
       budgetDefaults: { defaultMs: 1_000 },
+      policy: 'budget-first',
     });
   });
 
@@ -21,16 +22,39 @@ describe('the configuration', () => {
   });
 
   test.each([
+    ['none', []],
+    ['stlm-10m, stlm-50m', ['stlm-10m', 'stlm-50m']],
+  ])('takes %j as tiers to preload', (list, preload) => {
+    expect(readConfig({ STLM_PRELOAD: list, STLM_MEMORY_MB: '512' }).pool).toMatchObject({ preload, memoryBytes: 512 * 2 ** 20 });
+  });
+
+  test.each([
     ['PORT', 'http'],
     ['PORT', '70000'],
     ['STLM_WORKERS', '0'],
     ['STLM_THREADS', '1.5'],
+    ['STLM_MEMORY_MB', '0'],
+    ['STLM_IDLE_UNLOAD_S', 'never'],
+    ['STLM_PRELOAD', '../stlm-10m'],
     ['STLM_DEFAULT_BUDGET_MS', '-1'],
     ['STLM_DEFAULT_BUDGET_MS', 'Infinity'],
     ['STLM_ARTIFACTS', ''],
+    ['STLM_POLICY', 'luck-first'],
+    ['STLM_POLICY', 'fixed:'],
     ['LOG_LEVEL', 'loud'],
+    ['STLM_OPEN', 'maybe'],
   ])('refuses %s=%s by name', (name, value) => {
     expect(() => readConfig({ [name]: value })).toThrow(ConfigError);
     expect(() => readConfig({ [name]: value })).toThrow(name);
+  });
+
+  test.each(['0.0.0.0', '::', '192.168.1.7', 'stlm.example'])('listens on %s only with keys, or when told that everybody may ask', (HOST) => {
+    expect(() => readConfig({ HOST })).toThrow('HOST');
+    expect(readConfig({ HOST, STLM_KEYS: 'keys.json' }).keysFile).toBe('keys.json');
+    expect(readConfig({ HOST, STLM_OPEN: 'true' }).host).toBe(HOST);
+  });
+
+  test.each(['localhost', '127.0.0.53', '::1'])('listens on %s without keys', (HOST) => {
+    expect(readConfig({ HOST }).host).toBe(HOST);
   });
 });

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { chunkPatches } from '../../functions/engine/chunk.js';
 import { Generation, type ModelShape } from '../../functions/engine/generate.js';
-import { openSession, type OrtSession } from '../../functions/engine/ort-node.js';
+import type { ModelSession } from '../../functions/engine/onnx-runtime.js';
+import { bestRuntime, openSession } from '../../functions/engine/open-session.js';
 import { Pace } from '../../functions/engine/pace.js';
 import { SPECIAL } from '../../functions/engine/patch.js';
 import { type PrefixCache, prefixCache } from '../../functions/engine/prefix-cache.js';
@@ -22,7 +23,7 @@ class LoggingSession implements Session {
   /** Of the last run, by its rows: each byte's id and log-probability. */
   last: { id: number; lp: number }[][] = [];
 
-  constructor(readonly inner: OrtSession) {
+  constructor(readonly inner: ModelSession) {
     this.tensor = inner.tensor.bind(inner) as Session['tensor'];
   }
 
@@ -47,7 +48,7 @@ describe.each(['stlm-10m', 'stlm-50m', 'stlm-100m'])('%s', (tier) => {
     const manifest = await parseManifest(tier, readFileSync(join(ARTIFACTS, tier, 'manifest.json'), 'utf8'));
     const { name, sha256 } = defaultFile(manifest);
     shape = { trunk: manifest.trunk, contextPatches: manifest.context.patches, chunkPatches: chunkPatches(manifest.trunk) };
-    session = new LoggingSession(await openSession({ path: join(ARTIFACTS, tier, name), sha256 }, { threads: 1 }));
+    session = new LoggingSession(await openSession({ path: join(ARTIFACTS, tier, name), sha256 }, { runtime: (await bestRuntime()).runtime, threads: 1 }));
   });
   afterAll(() => session.inner.release());
 

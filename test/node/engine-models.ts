@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { cp, mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rename, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chunkPatches } from '../../functions/engine/chunk.js';
@@ -32,6 +32,20 @@ export async function chatModels(): Promise<string> {
   const path = join(folder, TINY, 'manifest.json');
   const manifest = JSON.parse(await readFile(path, 'utf8')) as Manifest;
   await writeFile(path, JSON.stringify({ ...manifest, chat: CHAT }));
+  return folder;
+}
+
+/** A temporary folder with the test model under several ids, each said to be larger than the one before it. */
+export async function tieredModels(ids: readonly string[]): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'stlm-tiers-'));
+  for (const [index, id] of ids.entries()) {
+    await cp(join(MODELS, TINY), join(folder, id), { recursive: true });
+    const path = join(folder, id, 'manifest.json');
+    const manifest = JSON.parse((await readFile(path, 'utf8')).replaceAll(TINY, id)) as Manifest;
+    const unique = manifest.parameters.unique * (index + 1);
+    await writeFile(path, JSON.stringify({ ...manifest, parameters: { ...manifest.parameters, unique } }));
+    await rename(join(folder, id, `${TINY}.int4.onnx`), join(folder, id, `${id}.int4.onnx`));
+  }
   return folder;
 }
 

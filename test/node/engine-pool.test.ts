@@ -1,4 +1,4 @@
-import { cp, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -59,9 +59,9 @@ describe('a pool of workers', () => {
 
   test('loads a tier for the first request, and tells what the time went into', async () => {
     const pool = await openPool();
-    expect(pool.status()).toEqual([{ id: TINY, state: 'cold' }]);
+    expect(pool.status()).toEqual([{ id: TINY, state: 'cold', workers: [], memoryBytes: 0 }]);
     const cold = await generate(pool);
-    expect(pool.status()).toEqual([{ id: TINY, state: 'ready', loadMs: expect.any(Number) }]);
+    expect(pool.status()).toEqual([{ id: TINY, state: 'ready', loadMs: expect.any(Number), workers: [0], memoryBytes: expect.any(Number) }]);
     const warm = await generate(pool);
     expect(warm.text).toBe(cold.text);
     expect(cold.text).toHaveLength(60);
@@ -214,7 +214,7 @@ describe('a reader that leaves', () => {
     const pool = await openPool();
     const { result } = await generate(pool, greedy(PROMPT), AbortSignal.abort());
     expect(result.stopCause).toBe('cancelled');
-    expect(pool.status()).toEqual([{ id: TINY, state: 'cold' }]);
+    expect(pool.status()).toEqual([{ id: TINY, state: 'cold', workers: [], memoryBytes: 0 }]);
   });
 
   test('by breaking off its loop ends compute', async () => {
@@ -246,6 +246,18 @@ describe('a worker that dies', () => {
     expect(textOf(again)).toBe(expected);
   }, 30_000);
 
+  test.skipIf(process.platform !== 'linux')('leaves none of its sessions’ threads behind', async () => {
+    const pool = await openPool({ workerUrl: mortal, threads: 4 });
+    await pool.load(place());
+    const threads = async () => (await readdir('/proc/self/task')).length;
+    const before = await threads();
+    for (let life = 0; life < 3; life += 1) {
+      await expect(generate(pool, greedy('', { seed: DEADLY_SEED }))).rejects.toThrow(WorkerCrashedError);
+      await expect.poll(() => pool.isWarm(place()), { timeout: 10_000 }).toBe(true);
+    }
+    await expect.poll(threads).toBe(before);
+  }, 60_000);
+
   test('as it starts is not started again and again', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'stlm-births-'));
     const pool = await openPool({ workerUrl: new URL('engine-stillborn-worker.mjs', import.meta.url), preparedFolder: folder });
@@ -273,7 +285,7 @@ describe('a tier that is no good', () => {
     const pool = await openPool({ folder });
     await expect(generate(pool)).rejects.toThrow(TierQuarantinedError);
     await expect(generate(pool)).rejects.toThrow(/truncated, 1000 of/);
-    expect(pool.status()).toEqual([{ id: TINY, state: 'quarantined', reason: expect.stringMatching(/truncated/) }]);
+    expect(pool.status()).toMatchObject([{ id: TINY, state: 'quarantined', reason: expect.stringMatching(/truncated/) }]);
   });
 
   test('by a whole file that is no model is quarantined, and another tier serves', async () => {
@@ -304,7 +316,7 @@ describe('a tier that is no good', () => {
     await writeFile(join(folder, TINY, 'manifest.json'), '{}');
     const pool = await openPool({ folder });
     expect(pool.manifests).toEqual([]);
-    expect(pool.status()).toEqual([{ id: TINY, state: 'quarantined', reason: expect.stringMatching(/schemaVersion/) }]);
+    expect(pool.status()).toMatchObject([{ id: TINY, state: 'quarantined', reason: expect.stringMatching(/schemaVersion/) }]);
   });
 });
 

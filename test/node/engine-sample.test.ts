@@ -50,6 +50,16 @@ describe('sampling noise', () => {
     expect(new Set([0, 1, 2, -1, 2 ** 32, 2 ** 40, Number.MAX_SAFE_INTEGER].map(drawnWith)).size).toBe(7);
   });
 
+  test('draws anew what a patch has used, and only that', () => {
+    const noise = new PatchNoise({ temperature: 1, logitBias: new Map() }, new SeededRandom(5));
+    noise.prepare([97, 98]);
+    const before = Array.from({ length: PATCH_CAP }, (_, turn) => row(noise, turn).join());
+    noise.prepare([], 4);
+    const kept = before.map((draws, turn) => row(noise, turn).join() === draws);
+    expect(kept).toEqual(before.map((_, turn) => turn >= 4));
+    expect(noise.data.every((value) => value < 1e6)).toBe(true);
+  });
+
   test('greedy leaves logits as they are, and adds the bias', () => {
     const noise = new PatchNoise({ temperature: 0, logitBias: new Map([[97, -5]]) }, new SeededRandom(1));
     noise.prepare([]);

@@ -2,7 +2,8 @@ import { mkdtemp, readdir, readFile, rm, truncate, utimes, stat } from 'node:fs/
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { openSession, type OrtSession } from '../../functions/engine/ort-node.js';
+import type { ModelSession } from '../../functions/engine/onnx-runtime.js';
+import { bestRuntime, openSession } from '../../functions/engine/open-session.js';
 import { Pace } from '../../functions/engine/pace.js';
 import { PatchSplitter, SPECIAL } from '../../functions/engine/patch.js';
 import { Runner } from '../../functions/engine/runner.js';
@@ -15,9 +16,11 @@ import { sha256 } from './registry-artifact.js';
 const model = await tinyModel();
 const PROMPT = 'The city was built on the river, and ';
 
-let session: OrtSession;
+const { runtime } = await bestRuntime();
+
+let session: ModelSession;
 beforeAll(async () => {
-  session = await openSession(model.file, { threads: 1 });
+  session = await openSession(model.file, { runtime, threads: 1 });
 });
 afterAll(() => session.release());
 
@@ -42,7 +45,7 @@ class RecordingSession implements Session {
   readonly readPatches: number[] = [];
   readonly tensor: Session['tensor'];
 
-  constructor(readonly inner: OrtSession) {
+  constructor(readonly inner: ModelSession) {
     this.tensor = inner.tensor.bind(inner) as Session['tensor'];
   }
 
@@ -163,7 +166,7 @@ describe('a prepared model', () => {
   afterEach(() => rm(folder, { recursive: true }));
 
   const generatePrepared = async () => {
-    const prepared = await openSession(model.file, { threads: 1, preparedFolder: folder });
+    const prepared = await openSession(model.file, { runtime, threads: 1, preparedFolder: folder });
     const text = await finish(begin(greedy(PROMPT, { temperature: 1, topP: 0.9 }), prepared));
     await prepared.release();
     return text;
@@ -200,7 +203,7 @@ describe('a prepared model', () => {
   });
 
   test('is done without where nothing can be written', async () => {
-    const blocked = { threads: 1, preparedFolder: join(model.file.path, 'not-a-folder') };
+    const blocked = { runtime, threads: 1, preparedFolder: join(model.file.path, 'not-a-folder') };
     const plain = await openSession(model.file, blocked);
     expect(await finish(begin(greedy(PROMPT), plain))).toBe(await generate(PROMPT));
     await plain.release();
@@ -208,5 +211,5 @@ describe('a prepared model', () => {
 });
 
 test('a file that is no model is refused', async () => {
-  await expect(openSession({ path: 'package.json', sha256: '0' }, { threads: 1 })).rejects.toThrow(/protobuf|Load model/i);
+  await expect(openSession({ path: 'package.json', sha256: '0' }, { runtime, threads: 1 })).rejects.toThrow(/protobuf|Load model/i);
 });

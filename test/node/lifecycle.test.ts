@@ -1,12 +1,14 @@
 /** The server as a process: what it does when asked to stop, and when it cannot start. */
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cp, mkdtemp, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { startServer } from '../server-process.js';
+import { tieredModels } from './engine-models.js';
 import { readChunks } from './http/sse.js';
 
 describe('a server asked to stop', () => {
@@ -40,7 +42,7 @@ describe('a server asked to stop', () => {
   });
 });
 
-test('a corrupt tier shows soon after the start, unasked, and the others serve', async () => {
+test('a corrupt tier shows soon after the start, unasked, the others serve, and SIGUSR2 has it checked again once it is repaired', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'stlm-artifacts-'));
   const large = join(folder, 'stlm-large');
   await cp('test/fixtures/models', folder, { recursive: true });
@@ -56,6 +58,37 @@ test('a corrupt tier shows soon after the start, unasked, and the others serve',
   const reason = expect.stringContaining('stlm-large.int4.onnx: truncated');
   await expect.poll(tiers, { timeout: 10_000 }).toMatchObject([{ state: 'ready' }, { id: 'stlm-large', state: 'quarantined', reason }]);
   await expect.poll(() => server.output.join('\n')).toContain('quarantined');
+
+  await cp(join(folder, 'stlm-tiny', 'stlm-tiny.int4.onnx'), join(large, 'stlm-large.int4.onnx'));
+  server.process.kill('SIGUSR2');
+  await expect.poll(tiers).toMatchObject([{ state: 'ready' }, { id: 'stlm-large', state: 'cold' }]);
+  expect(await server.stop()).toBe(0);
+  await rm(folder, { recursive: true });
+});
+
+test('a server with keys warms up all the same, and serves who has one', async () => {
+  const { stdout } = await promisify(execFile)(process.execPath, ['dist/functions/entries/new-key.js', 'web']);
+  const [key, entry] = [/stlm-\S+/.exec(stdout)![0], /\{.*\}/.exec(stdout)![0]];
+  const folder = await mkdtemp(join(tmpdir(), 'stlm-keys-'));
+  await writeFile(join(folder, 'keys.json'), `{"keys":[${entry}]}`);
+  const server = await startServer({ STLM_KEYS: join(folder, 'keys.json') });
+  const statusWith = async (headers: Record<string, string>) => (await fetch(`${server.url}/v1/models`, { headers })).status;
+  expect(await statusWith({})).toBe(401);
+  expect(await statusWith({ authorization: `Bearer ${key}` })).toBe(200);
+  await expect.poll(() => server.output.some((line) => line.includes('"warm"'))).toBe(true);
+  expect(server.output.join('\n')).not.toContain('answered otherwise');
+  expect(await server.stop()).toBe(0);
+  await rm(folder, { recursive: true });
+});
+
+test.each([
+  ['every tier', 'all', ['ready', 'ready']],
+  ['no larger tier', 'none', ['ready', 'cold']],
+])('%s is warm soon after the start, unasked, when STLM_PRELOAD says %s', async (_which, preload, states) => {
+  const folder = await tieredModels(['stlm-small', 'stlm-large']);
+  const server = await startServer({ STLM_ARTIFACTS: folder, STLM_PRELOAD: preload, LOG_LEVEL: 'debug' });
+  const tiers = async () => ((await (await fetch(`${server.url}/readyz`)).json()) as { tiers: { state: string }[] }).tiers.map(({ state }) => state);
+  await expect.poll(tiers).toEqual(states);
   expect(await server.stop()).toBe(0);
   await rm(folder, { recursive: true });
 });
@@ -64,7 +97,10 @@ describe('a server that cannot start', () => {
   test.each([
     [{ PORT: 'http' }, 'PORT'],
     [{ STLM_THREADS: '0' }, 'STLM_THREADS'],
+    [{ STLM_MEMORY_MB: '1', STLM_ARTIFACTS: 'test/fixtures/models' }, 'STLM_MEMORY_MB'],
     [{ STLM_ARTIFACTS: 'no/such/folder' }, 'no/such/folder'],
+    [{ HOST: '0.0.0.0' }, 'STLM_KEYS'],
+    [{ STLM_KEYS: 'no/such/file' }, 'no/such/file'],
   ])('says why in one line and ends with 1: %j', async (environment, reason) => {
     const server = spawn(process.execPath, ['dist/functions/entries/node.js'], { env: { ...process.env, ...environment }, stdio: ['ignore', 'pipe', 'pipe'] });
     const [printed, [code]] = await Promise.all([text(server.stderr), once(server, 'exit')]);

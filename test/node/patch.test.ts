@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { countPromptPatches, isWordByte, PATCH_CAP, PatchSplitter, patchRuleHash, SPECIAL, splitPrompt } from '../../functions/engine/patch.js';
+import { countPromptPatches, isWordByte, PATCH_CAP, PatchSplitter, SPECIAL, splitPrompt } from '../../functions/engine/patch.js';
+import { patchRuleHash } from '../../functions/schema/patch-rule.js';
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 /** Bytes in which words, separators and non-English text all occur often. */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { PATCH_CAP, patchRuleHash } from '../../functions/engine/patch.js';
+import { PATCH_CAP, patchRuleHash } from '../../functions/schema/patch-rule.js';
 import type { Manifest } from '../../functions/schema/manifest.js';
 
 export const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');

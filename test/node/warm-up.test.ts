@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest';
+import type { Placement } from '../../functions/engine/types.js';
 import { Readiness } from '../../functions/readiness.js';
 import { warmUp } from '../../functions/warm-up.js';
 import { endless, says, ScriptedEngine, type Script } from './http/scripted-engine.js';
 
-const router = { route: endless as never, explain: endless as never, progress: () => {}, observe: () => {}, warm: async () => {} };
+const preload = ['stlm-small', 'stlm-large', 'stlm-huge'].map((tier) => ({ tier, worker: 0 }));
 
 const logOf = async (script: Script) => (await warmedUp(script)).log;
 
@@ -16,6 +17,9 @@ async function warmedUp(script: Script, chatTiers: readonly string[] = [], statu
   const write = (level: string) => (fields: object, message: string) => void log.push({ level, message, ...fields });
   const logger = { info: write('info'), warn: write('warn'), error: write('error') };
   const rehearsed: string[] = [];
+  const warmed: string[] = [];
+  const warm = async ({ tier }: Placement, when = 'now') => void warmed.push(`${tier} ${when}`);
+  const router = { policy: 'budget-first', route: endless as never, explain: endless as never, progress: () => {}, observe: () => {}, warm };
   const app = {
     request: async (path: unknown) => {
       rehearsed.push(String(path));
@@ -23,8 +27,8 @@ async function warmedUp(script: Script, chatTiers: readonly string[] = [], statu
       return new Response('{}', { status: statuses[String(path)] ?? usual });
     },
   };
-  await warmUp({ app, engine, router, readiness: new Readiness(engine), registry: { verifyLocal: async () => {} }, logger });
-  return { log, rehearsed };
+  await warmUp({ app, apiKey: 'own', engine, router, preload, readiness: new Readiness(engine), registry: { verifyLocal: async () => {} }, logger });
+  return { log, rehearsed, warmed };
 }
 
 test('a worker that dies during the warm-up does not take the server with it', async () => {
@@ -40,6 +44,10 @@ test('the log names every quarantined tier with its reason', async () => {
     expect.objectContaining({ level: 'info', tier: 'stlm-small', golden: 'reproduced' }),
     expect.objectContaining({ level: 'error', tier: 'stlm-large', reason: 'truncated' }),
   ]);
+});
+
+test('the larger tiers load once the smallest is proven, when their workers are idle, but for those in quarantine', async () => {
+  expect((await warmedUp(says(['golden']))).warmed).toEqual(['stlm-small now', 'stlm-huge idle']);
 });
 
 test('a model that does not give its golden text is a warning', async () => {

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import lzma
 import sys
-from collections import defaultdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from stlm import options
-from stlm.ablation.scorer import TorchScorer
+from stlm.evaluation.blimp import MinimalPair, read_pairs
 from stlm.evaluation.documents import excerpt
+from stlm.evaluation.torch_scorer import TorchScorer
 from stlm.shards import ShardIndex, iterate_documents
 
 _EXCERPT_BYTES = 4096
@@ -39,13 +37,13 @@ def bits_per_byte(scorer: TorchScorer, folder: Path, limit: int) -> dict[str, fl
 
 def blimp(scorer: TorchScorer, path: Path, pairs: int) -> dict[str, int]:
     """'right' and 'pairs' over the first `pairs` pairs of every paradigm."""
-    with lzma.open(path, "rt", encoding="utf-8") as file:
-        by_paradigm: defaultdict[str, list[Any]] = defaultdict(list)
-        for line in file:
-            item = json.loads(line)
-            by_paradigm[item["UID"]].append((item["sentence_good"].encode(), item["sentence_bad"].encode()))
-    chosen = [pair for items in by_paradigm.values() for pair in items[:pairs]]
-    scores = np.array(scorer.log_probabilities([(b"", text) for pair in chosen for text in pair])).reshape(-1, 2)
+    by_paradigm: dict[str, list[MinimalPair]] = {}
+    for pair in read_pairs(path):
+        by_paradigm.setdefault(pair.paradigm, []).append(pair)
+    chosen = [pair for group in by_paradigm.values() for pair in group[:pairs]]
+    # Whole sentences: where two begin alike, a tokenizer may still cut their beginnings differently.
+    texts = [(b"", text.encode()) for pair in chosen for text in (pair.good, pair.bad)]
+    scores = np.array(scorer.log_probabilities(texts)).reshape(-1, 2)
     return {"right": int((scores[:, 0] > scores[:, 1]).sum()), "pairs": len(chosen)}
 
 
@@ -67,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
             "domains": domains,
             "blimp": blimp(scorer, args.blimp, args.blimp_pairs) if args.blimp else None,
         }
-    except (ValueError, OSError, KeyError, lzma.LZMAError) as error:
+    except (ValueError, OSError) as error:
         print(f"stlm.ablation.judge: {error}", file=sys.stderr)
         return 1
     print(json.dumps(result))

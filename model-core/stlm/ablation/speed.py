@@ -14,9 +14,9 @@ from typing import TypedDict
 import numpy as np
 import onnxruntime as ort
 
-from stlm.ablation.scorer import open_model
 from stlm.export import build
 from stlm.export_tokens import build_tokens
+from stlm.family import open_model
 from stlm.model import LanguageModel, PatchLM
 from stlm.runtime import FORCED
 from stlm.token_model import TokenLM

@@ -35,7 +35,7 @@ class ArtifactScorer(WindowScorer):
         self.sha256 = runtime.file["sha256"]
         self.rule = runtime.rule
         self.context = runtime.context
-        patches = max(self.run_patches, runtime.context)
+        patches = max(self.run_rows, runtime.context)
         # Reused: clearing the forced ids after a run is cheaper than a fresh 27 MB.
         self._noise = np.zeros(self.rule.cap * patches * self.rule.vocabulary, np.float32)
 

@@ -1,6 +1,6 @@
 """What a model must offer to be evaluated, and the one place that opens one: `open_scorer`.
 
-Patch models (an exported artifact, a checkpoint) share `WindowScorer`; a model of another kind implements `Scorer` itself.
+An exported artifact and a checkpoint share `WindowScorer`; a model of another kind implements `Scorer` itself.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from stlm.evaluation.windows import Window, batches_of, document_windows, pair_windows
 from stlm.generate import Sampling
-from stlm.patch import PatchRule
+
+if TYPE_CHECKING:
+    from stlm.bpe import TextRule
 
 Pair = tuple[bytes, bytes]
 """What stands before, and the continuation that is scored."""
@@ -51,14 +53,14 @@ class Scorer(Protocol):
 
 
 class WindowScorer(ABC):
-    """The scoring half of `Scorer` for models that read windows of patches; a subclass runs a batch of them."""
+    """The scoring half of `Scorer` for models that read windows of rows; a subclass runs a batch of them."""
 
     name: str
     sha256: str
-    rule: PatchRule
+    rule: TextRule
     context: int
-    run_patches = 1024
-    """Padded patches in one run."""
+    run_rows = 1024
+    """Padded rows in one run."""
 
     @property
     def rule_hash(self) -> str:
@@ -81,10 +83,10 @@ class WindowScorer(ABC):
         windows = [window for group in grouped for window in group]
         owner = np.repeat(np.arange(len(grouped)), [len(group) for group in grouped])
         totals = np.zeros(len(grouped))
-        for batch in batches_of(windows, self.run_patches):
+        for batch in batches_of(windows, self.run_rows):
             np.add.at(totals, owner[batch], self.nats([windows[i] for i in batch]))
             if progress:
-                progress(sum(int(windows[i].scored.sum()) for i in batch))
+                progress(sum(int(self.rule.byte_lengths[windows[i].rows[windows[i].scored]].sum()) for i in batch))
         return totals
 
 
@@ -110,13 +112,12 @@ def open_scorer(path: Path, precision: str | None = None, threads: int = 1) -> S
     """
     if path.suffix == ".pt":
         # Imported when asked for: PyTorch takes seconds to load.
-        from stlm.evaluation.checkpoint_scorer import CheckpointScorer
-        from stlm.evaluation.token_scorer import TokenScorer
-        from stlm.token_model import is_control
+        import torch
 
-        if is_control(path):
-            return TokenScorer(path, threads)
-        return CheckpointScorer(path, threads)
+        from stlm.evaluation.torch_scorer import TorchScorer
+
+        torch.set_num_threads(threads)
+        return TorchScorer(path)
     from stlm.evaluation.artifact_scorer import ArtifactScorer
     from stlm.runtime import Runtime
 

@@ -40,8 +40,34 @@ export interface Measurement {
   readonly firstByteMs: number;
   /** Of text after the first, at the end of the prompt, one stream. */
   readonly bytesPerSecond: number;
+  /** Of one patch of text; a system whose tokens are not patches has none. */
+  readonly patchMs?: number;
   /** Resident set of the whole process after decoding. */
   readonly residentMiB: number;
+}
+
+export interface ReadTask {
+  readonly bytes: number;
+  readonly threads: number;
+}
+
+export interface ReadMeasurement {
+  /** To read them all once, a part in each thread. */
+  readonly passMs: number;
+}
+
+/** Where the time of a decoded patch goes, in microseconds: the mean over a text, except of what single nodes take. */
+export interface ProfileMeasurement {
+  /** The runtime's own run. */
+  readonly graphUs: number;
+  /** What the session adds to it: a turn of the event loop, addresses of the inputs, copies of the outputs. */
+  readonly bindingUs: number;
+  /** From one run's end to the next one's begin: all that the engine does. */
+  readonly betweenUs: number;
+  readonly samplingUs: number;
+  readonly messagesUs: number;
+  /** By operator, of the time in all nodes: the profiler slows small nodes most, so these are shares rather than times. */
+  readonly nodes: readonly { readonly operator: string; readonly calls: number; readonly share: number }[];
 }
 
 /** Streams of text at the same time, each of which begins another text as soon as one is over. */

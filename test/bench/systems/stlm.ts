@@ -41,14 +41,17 @@ async function measure({ artifacts, tier, preparedFolder, threads, decodeBytes }
 
   // A trained model may end its text: several texts make up the amount.
   let bytes = 0;
+  let patches = 0;
   let decodingMs = 0;
   for (let seed = 0; bytes < decodeBytes; seed += 1) {
     const { arrivals } = await run(decodeBytes, seed);
     if (arrivals.length < 2) continue;
+    patches += arrivals.length - 1;
     bytes += arrivals.slice(1).reduce((sum, arrival) => sum + arrival.bytes, 0);
     decodingMs += arrivals.at(-1)!.atMs - arrivals[0]!.atMs;
   }
-  return { coldLoadMs, firstByteMs: median(firstByteMs), bytesPerSecond: (bytes / decodingMs) * 1_000, residentMiB: residentMiB() };
+  const bytesPerSecond = (bytes / decodingMs) * 1_000;
+  return { coldLoadMs, firstByteMs: median(firstByteMs), bytesPerSecond, patchMs: decodingMs / patches, residentMiB: residentMiB() };
 }
 
 await answer(measure);

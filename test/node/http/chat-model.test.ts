@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { openSession } from '../../../functions/engine/ort-node.js';
+import { bestRuntime, openSession } from '../../../functions/engine/open-session.js';
 import { Pace } from '../../../functions/engine/pace.js';
 import type { PromptIds } from '../../../functions/engine/patch.js';
 import { WorkerPool } from '../../../functions/engine/pool.js';
@@ -38,7 +38,8 @@ const contentOf = ({ choices }: ChatCompletion) => choices[0]!.message.content;
 /** What the model says after these ids, without server, worker or template. */
 async function continuation(prompt: PromptIds): Promise<string> {
   const { file, shape } = await tinyModel();
-  const session = await openSession(file, { threads: 1 });
+  const { runtime } = await bestRuntime();
+  const session = await openSession(file, { runtime, threads: 1 });
   const pace = new Pace({ prefillPatchMs: 0, decodePatchMs: 0 });
   const generation = new Solo({ session, shape, pace, nowMs: () => 0 }, greedy('', { prompt, maxBytes: 40 }));
   const chunks: Uint8Array[] = [];
@@ -94,6 +95,6 @@ describe('a reply', () => {
     const response = await fetch(`${server.url}/v1/chat/completions`, { method: 'POST', body, signal: leave.signal });
     await response.body!.getReader().read();
     leave.abort();
-    await expect.poll(() => server.log).toContainEqual(expect.objectContaining({ message: 'observed', outcome: expect.objectContaining({ result: expect.objectContaining({ stopCause: 'cancelled' }) }) }));
+    await expect.poll(() => server.records).toContainEqual(expect.objectContaining({ event: 'outcome', result: expect.objectContaining({ stopCause: 'cancelled' }) }));
   });
 });

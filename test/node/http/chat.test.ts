@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, test } from 'vitest';
 import { countPromptPatches, SPECIAL } from '../../../functions/engine/patch.js';
-import type { RouteRequest } from '../../../functions/router/types.js';
 import { type ChatChunk, chatChunkSchema, type ChatCompletion, chatCompletionSchema, type ChatMessage } from '../../../functions/schema/chat.js';
 import { endless, type Script, says, ScriptedEngine } from './scripted-engine.js';
 import { listen, type TestServer } from './server.js';
@@ -148,8 +147,7 @@ describe('the prompt', () => {
     await open();
     for (const stop of [[], ['\n']]) await body({ stop, latency_budget_ms: 60_000 });
     for (const stop of [[], ['\n']]) await server.post('/v1/completions', { model: 'stlm-auto', prompt: 'Once', stop, latency_budget_ms: 60_000 });
-    const lines = server.log as { message: string; request: RouteRequest }[];
-    const classes = lines.filter(({ message }) => message === 'admitted').map(({ request }) => request.lengthClass);
+    const classes = server.records.flatMap((record) => (record.event === 'decision' ? [record.request.lengthClass] : []));
     expect(classes).toEqual(['chat', 'chat', 'plain', 'stop']);
   });
 
@@ -252,8 +250,9 @@ describe('a wrong field is refused by name', () => {
     ['repetition_penalty', 2],
     ['min_p', 0.1],
     ['max_words', 3],
-    ['regex', 'a'],
-    ['response_format', { type: 'json_object' }],
+    ['regex', '('],
+    ['response_format', { type: 'yaml' }],
+    ['response_format', { type: 'json_schema', json_schema: { schema: { type: 'integer', multipleOf: 2 } } }],
     ['tools', [{ type: 'function', function: { name: 'f' } }]],
     ['tool_choice', 'required'],
     ['functions', [{ name: 'f' }]],

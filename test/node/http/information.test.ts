@@ -21,7 +21,7 @@ describe('/readyz', () => {
     server = await listen(new ScriptedEngine(says(['gol', 'den'])));
     const { status, json } = await proven();
     expect(status).toBe(200);
-    expect(json).toEqual({ ready: true, draining: false, tiers: [{ id: 'stlm-small', state: 'ready', golden: 'reproduced', golden_matched_bytes: 6 }] });
+    expect(json).toEqual({ ready: true, draining: false, tiers: [{ id: 'stlm-small', state: 'ready', golden: 'reproduced', golden_matched_bytes: 6, workers: [0], memory_bytes: 1_000 }] });
   });
 
   test.each([
@@ -87,9 +87,9 @@ describe('/readyz', () => {
     const { status, json } = await proven();
     expect(status).toBe(200);
     expect(json['tiers']).toEqual([
-      { id: 'stlm-small', state: 'ready', golden: 'reproduced', golden_matched_bytes: 6 },
-      { id: 'stlm-large', state: 'quarantined', reason: 'wrong sha256', golden: 'unproven' },
-      { id: 'stlm-huge', state: 'cold', golden: 'unproven' },
+      { id: 'stlm-small', state: 'ready', golden: 'reproduced', golden_matched_bytes: 6, workers: [0], memory_bytes: 1_000 },
+      { id: 'stlm-large', state: 'quarantined', reason: 'wrong sha256', golden: 'unproven', workers: [], memory_bytes: 0 },
+      { id: 'stlm-huge', state: 'cold', golden: 'unproven', workers: [], memory_bytes: 0 },
     ]);
   });
 

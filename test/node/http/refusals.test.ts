@@ -9,8 +9,9 @@ afterEach(() => server.close());
 
 const valid = { model: 'stlm-auto', prompt: 'Once' };
 
-async function refusing(refusal: Refusal): Promise<Response> {
+async function refusing(refusal: Refusal, budgets: object = {}): Promise<Response> {
   const router: Router = {
+    policy: 'budget-first',
     route: () => refusal,
     explain: () => refusal,
     progress: () => undefined,
@@ -18,12 +19,12 @@ async function refusing(refusal: Refusal): Promise<Response> {
     warm: async () => undefined,
   };
   server = await listen(new ScriptedEngine(says(['ok'])), { router });
-  return server.post('/v1/completions', valid);
+  return server.post('/v1/completions', { ...valid, ...budgets });
 }
 
 describe("the router's refusals", () => {
   test('an infeasible budget is a 422 that says which one would do', async () => {
-    const response = await refusing({ kind: 'infeasible', cheapestMs: 12.3, tiers: [] });
+    const response = await refusing({ kind: 'infeasible', cheapestMs: 12.3, tiers: [] }, { latency_budget_ms: 5 });
     expect(response.status).toBe(422);
     expect(await response.json()).toEqual({
       error: {
@@ -34,6 +35,14 @@ describe("the router's refusals", () => {
         cheapest_feasible_ms: 13,
       },
     });
+  });
+
+  test.each([
+    [{ latency_budget_ms: 100, ttft_budget_ms: 5 }, 'ttft_budget_ms'],
+    [{ latency_budget_ms: 8, ttft_budget_ms: 5 }, 'latency_budget_ms'],
+  ])('an infeasible budget is named: of %j it is %s', async (budgets, param) => {
+    const response = await refusing({ kind: 'infeasible', cheapestMs: 12.3, tiers: [] }, budgets);
+    expect(await response.json()).toMatchObject({ error: { code: 'latency_budget_infeasible', param } });
   });
 
   test('an overloaded server is a 429 that says when to come back, in seconds and in milliseconds', async () => {

@@ -5,6 +5,8 @@ import { CHAT } from '../engine-models.js';
 
 export type Script = (options: GenerateOptions, signal: AbortSignal) => AsyncGenerator<Uint8Array, StopCause, void>;
 
+export type ScriptedTier = Pick<TierStatus, 'id' | 'state' | 'reason'>;
+
 export class ScriptedEngine implements Engine {
   readonly manifests: readonly Manifest[];
   readonly workers = 1;
@@ -16,9 +18,11 @@ export class ScriptedEngine implements Engine {
   readonly calls: { readonly options: GenerateOptions; readonly signal: AbortSignal; ended: boolean }[] = [];
 
   /** @param chatTiers those that were tuned to chat. */
-  constructor(script: Script, tiers: readonly TierStatus[] = [{ id: 'stlm-small', state: 'ready' }], chatTiers: readonly string[] = []) {
+  constructor(script: Script, tiers: readonly ScriptedTier[] = [{ id: 'stlm-small', state: 'ready' }], chatTiers: readonly string[] = []) {
     this.#script = script;
-    this.#states = new Map(tiers.map((tier) => [tier.id, tier]));
+    this.#states = new Map(
+      tiers.map((tier) => [tier.id, { ...tier, workers: tier.state === 'ready' ? [0] : [], memoryBytes: tier.state === 'ready' ? 1_000 : 0 }]),
+    );
     this.manifests = tiers.map(({ id }, index) => ({
       ...manifestOf(id, (index + 1) * 1_000_000),
       ...(chatTiers.includes(id) && { chat: CHAT }),
@@ -31,6 +35,10 @@ export class ScriptedEngine implements Engine {
 
   isWarm({ tier }: Placement): boolean {
     return this.#states.get(tier)?.state === 'ready';
+  }
+
+  hasRoom(): boolean {
+    return true;
   }
 
   cachedPatches(): readonly number[] {

@@ -74,8 +74,13 @@ describe('a wrong field is refused by name', () => {
     ['repetition_penalty', 1.1],
     ['min_p', 0.1],
     ['max_words', 5],
-    ['response_format', { type: 'json_object' }],
-    ['regex', '[a-z]+'],
+    ['response_format', { type: 'json' }],
+    ['response_format', { type: 'json_schema' }],
+    ['response_format', { type: 'json_schema', json_schema: { schema: { not: {} } } }],
+    ['regex', '(a'],
+    ['regex', ''],
+    ['regex', 'a'.repeat(5_000)],
+    ['regex', '(?:a|b)*a(?:a|b){18}'],
   ])('%s: %j', async (field, value) => {
     const calls = engine.calls.length;
     const response = await complete({ [field]: value });

@@ -45,15 +45,35 @@ describe('a worker ledger', () => {
     );
   });
 
-  test('lets time pass into work: what is left falls by the time that passed, until nothing is left', () => {
+  test('lets time pass into the work of the earliest deadline, to its last run, and into no other until that one is released', () => {
     fc.assert(
       fc.property(bookings, fc.integer({ min: 0, max: 500 }), (rows, passedMs) => {
-        const total = (ledger: WorkerLedger) => ledger.bookings.reduce((sum, { remainingMs }) => sum + remainingMs, 0);
+        fc.pre(rows.length > 0);
         const before = ledgerOf(rows);
         const after = advance(before, BEGIN_MS + passedMs);
-        expect(total(after)).toBeCloseTo(Math.max(0, total(before) - passedMs), 6);
+        const [first, ...others] = before.bookings as [Booking, ...Booking[]];
+        expect(after.bookings[0]?.remainingMs).toBeCloseTo(Math.max(Math.min(first.remainingMs, first.runMs), first.remainingMs - passedMs), 6);
+        expect(after.bookings.slice(1)).toEqual(others);
       }),
     );
+  });
+
+  test('holds what outlasts its estimate against newcomers, not against those who were promised time', () => {
+    const rows = [
+      { ticket: 1, deadlineAtMs: BEGIN_MS + 500, remainingMs: 40, promisedMs: 40, runMs: 10 },
+      { ticket: 2, deadlineAtMs: BEGIN_MS + 600, remainingMs: 100, promisedMs: 100, runMs: 10 },
+    ];
+    const late = advance(ledgerOf(rows), BEGIN_MS + 200);
+    expect(wait(late, BEGIN_MS + 200, BEGIN_MS + 700).expectedMs).toBe(110);
+    const newcomer = { deadlineAtMs: BEGIN_MS + 550, workMs: 350, loadMs: 0 };
+    expect(crowds(late, BEGIN_MS + 200, newcomer)).toBe(true);
+  });
+
+  test('knows how busy its worker was of late', () => {
+    const busy = ledgerOf([{ ticket: 1, deadlineAtMs: Infinity, remainingMs: 1e9, promisedMs: 0, runMs: 1 }]);
+    const afterBusy = advance(busy, BEGIN_MS + 30_000);
+    expect(afterBusy.utilisation).toBeGreaterThan(0.95);
+    expect(advance(release(afterBusy, 1, 0), BEGIN_MS + 60_000).utilisation).toBeLessThan(0.05);
   });
 
   test('predicts the wait that an earliest-deadline-first worker gives', () => {

@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { GenerateResult } from '../../../functions/engine/types.js';
+import { batchFactor, learnBatch, UNBATCHED } from '../../../functions/router/batch.js';
 import { costMs, guess, learn } from '../../../functions/router/cost.js';
 import { driftFactor, learnDrift, noDrift } from '../../../functions/router/drift.js';
 import { expectedLength, learnLength, type LengthClass, lengthPrior, lengthQuantile, patchesFor } from '../../../functions/router/length.js';
@@ -63,6 +64,20 @@ describe('drift', () => {
     const alone = driftFactor(drift, 'stlm-10m', 0, 0);
     expect(driftFactor(drift, 'stlm-10m', 0, 1) / alone).toBeCloseTo(1.6, 1);
     expect(alone).toBeCloseTo(1, 1);
+  });
+});
+
+describe('shared runs', () => {
+  test('cost what they turn out to cost: the factor of any number of rows follows what was measured with others', () => {
+    let cost = UNBATCHED;
+    for (let text = 0; text < 60; text += 1) cost = learnBatch(cost, 2 + (text % 5), 1 + 0.2 * (1 + (text % 5)));
+    expect(batchFactor(cost, 1)).toBe(1);
+    expect(batchFactor(cost, 16)).toBeCloseTo(4, 1);
+  });
+
+  test('teach nothing where a text was as good as alone', () => {
+    expect(learnBatch(UNBATCHED, 1, 3)).toBe(UNBATCHED);
+    expect(learnBatch(UNBATCHED, 1.1, 3)).toBe(UNBATCHED);
   });
 });
 
@@ -192,5 +207,59 @@ describe('the latency model', () => {
     expect(plannedBytes('chat')).toBeLessThan(600);
     expect(plannedBytes('stop')).toBe(1_000);
     expect(plannedBytes('plain')).toBe(1_000);
+  });
+
+  const placement = { tier: 'stlm-10m', worker: 0 };
+  const trained = () => {
+    let model = seedModel(manifests, 2);
+    for (let run = 0; run < 20; run += 1) model = observe(model, 'stlm-10m', 1);
+    return model;
+  };
+
+  test('expects a prompt of which a part is cached to cost what is left of it, and learns from one as from a shorter one', () => {
+    const model = trained();
+    const long = predictCompute(model, placement, { ...work, promptPatches: 300 }, 0);
+    const cached = predictCompute(model, placement, { ...work, promptPatches: 300, cachedPatches: 270 }, 0);
+    const short = predictCompute(model, placement, { ...work, promptPatches: 30 }, 0);
+    expect(long.prefillMs).toBeGreaterThan(3 * short.prefillMs);
+    expect(cached.prefillMs).toBeCloseTo(short.prefillMs, 6);
+    expect(cached.decodeMs).toBeGreaterThan(short.decodeMs);
+    const result = { ...measured('stlm-10m', 1), promptPatches: 300, cachedPatches: 270 };
+    let after = model;
+    for (let run = 0; run < 20; run += 1) after = learnCompute(after, { placement, lengthClass: 'plain', othersBusy: 0, result });
+    expect(predictCompute(after, placement, work, 0).prefillMs / predictCompute(model, placement, work, 0).prefillMs).toBeCloseTo(1, 1);
+  });
+
+  test('takes what others in the same runs add for theirs, and foresees it for runs that will be shared', () => {
+    let model = trained();
+    const { timings, ...rest } = measured('stlm-10m', 1);
+    const result = { ...rest, meanBatch: 5, timings: { ...timings, decodeMs: 1.8 * timings.decodeMs, decodeAloneMs: timings.decodeMs } };
+    for (let run = 0; run < 60; run += 1) model = learnCompute(model, { placement, lengthClass: 'plain', othersBusy: 0, result });
+    const alone = predictCompute(model, placement, work, 0);
+    const before = predictCompute(trained(), placement, work, 0);
+    expect(alone.decodeMs / before.decodeMs).toBeCloseTo(1, 1);
+    expect(predictCompute(model, placement, { ...work, rows: 5 }, 0).stepMs / alone.stepMs).toBeCloseTo(1.8, 1);
+  });
+
+  test('foresees that a text which outgrows its context reads half of it again, and is not misled when it does', () => {
+    const model = trained();
+    const context = manifests[0]!.context.patches;
+    const fits = { ...work, promptPatches: context - 60, maxBytes: 270 };
+    const slides = { ...fits, promptPatches: context - 20 };
+    const perPatchMs = TIERS[0]!.prefillPatchMs;
+    const more = predictCompute(model, placement, slides, 0).decodeMs - predictCompute(model, placement, fits, 0).decodeMs;
+    expect(more / (perPatchMs * (context / 2))).toBeGreaterThan(0.7);
+    expect(more / (perPatchMs * (context / 2))).toBeLessThan(1.4);
+  });
+
+  test('expects a text to be as long as half of them are, and plans for one as long as nearly all', () => {
+    let model = trained();
+    for (let run = 0; run < 60; run += 1) {
+      model = learnCompute(model, { placement, lengthClass: 'chat', othersBusy: 0, result: { ...measured('stlm-10m', 1), stopCause: 'eod' } });
+    }
+    const { decodeMs, usualDecodeMs } = predictCompute(model, placement, { ...work, maxBytes: 4_000, lengthClass: 'chat' }, 0);
+    expect(decodeMs / usualDecodeMs).toBeGreaterThan(3);
+    const bounded = predictCompute(model, placement, { ...work, maxBytes: 10, lengthClass: 'chat' }, 0);
+    expect(bounded.usualDecodeMs).toBe(bounded.decodeMs);
   });
 });

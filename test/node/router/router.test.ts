@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { follow } from '../../../functions/router/follow.js';
 import type { Decision } from '../../../functions/router/types.js';
+import { recordSchema } from '../../../functions/schema/decision-log.js';
 import { seededRandom } from '../../load/seeded.js';
 import { poisson, routeRequest, serve, type Served, TIERS, virtualServer, warmAll } from './virtual-load.js';
 
@@ -69,6 +70,34 @@ describe('a warm, idle server', () => {
     expect(tierOf(await serveAlone(server, { ...fields, firstByteBudgetMs: 5 }))).toBe('infeasible');
   });
 
+  test('gives a tier a further copy when its warm worker is busy, and no more of them than it needs', async () => {
+    const server = virtualServer({ workers: 4 });
+    for (const worker of [0, 1, 2, 3]) void server.router.warm({ tier: 'stlm-10m', worker });
+    void server.router.warm({ tier: 'stlm-100m', worker: 0 });
+    await server.engine.runUntil(Infinity);
+    const warmOn = () => [0, 1, 2, 3].filter((worker) => server.engine.isWarm({ tier: 'stlm-100m', worker })).length;
+    // Alone they take 90 ms; both do not fit 150 one after the other.
+    const serveAtOnce = async (count: number) => {
+      const served = Array.from({ length: count }, () => serve(server, routeRequest({ budgetMs: 150, arrivalMs: server.engine.nowMs() })));
+      await server.engine.runUntil(Infinity);
+      return (await Promise.all(served)).map(tierOf);
+    };
+    for (let round = 0; round < 3; round += 1) expect(await serveAtOnce(1)).toEqual(['stlm-100m']);
+    expect(warmOn()).toBe(1);
+    expect(await serveAtOnce(2)).toEqual(['stlm-100m', 'stlm-10m']);
+    for (let round = 0; round < 3; round += 1) expect(await serveAtOnce(2)).toEqual(['stlm-100m', 'stlm-100m']);
+    expect(warmOn()).toBe(2);
+  });
+
+  test('does without a tier that finds no memory, and is refused one that is named, until it is warm somewhere', async () => {
+    const server = virtualServer({ roomless: ['stlm-100m'] });
+    for (const tier of ['stlm-10m', 'stlm-50m']) for (const worker of [0, 1]) await Promise.all([server.router.warm({ tier, worker }), server.engine.runUntil(Infinity)]);
+    expect(tierOf(await serveAlone(server, { budgetMs: 800 }))).toBe('stlm-50m');
+    expect(tierOf(await serveAlone(server, { budgetMs: 800, tier: 'stlm-100m' }))).toBe('unavailable');
+    await Promise.all([server.router.warm({ tier: 'stlm-100m', worker: 1 }), server.engine.runUntil(Infinity)]);
+    expect((await serveAlone(server, { budgetMs: 800 })).answer).toMatchObject({ placement: { tier: 'stlm-100m', worker: 1 } });
+  });
+
   test('routes over the tiers that can do what is asked, and over no other', async () => {
     const server = await warmServer();
     const only = (...eligible: string[]) => serveAlone(server, { budgetMs: 800, eligible });
@@ -93,12 +122,29 @@ describe('a warm, idle server', () => {
     expect(server.router.explain(request)).not.toEqual(explained);
   });
 
-  test('logs each decision with what it was made from', async () => {
+  test('records each decision with what it was made from, and what came of it', async () => {
     const server = await warmServer();
     await serveAlone(server, { budgetMs: 100, id: 'the-one' });
-    const line = server.log.find(({ message }) => message === 'admitted');
-    expect(line?.fields).toMatchObject({ request: { id: 'the-one', budgetMs: 100 }, decision: { tiers: TIERS.map(({ id }) => ({ tier: id })) } });
-    expect(server.log.find(({ message }) => message === 'observed')?.fields).toMatchObject({ id: 'the-one', outcome: { kind: 'finished' } });
+    const records = server.records.map((record) => recordSchema.parse(JSON.parse(JSON.stringify(record)))).filter(({ id }) => id === 'the-one');
+    expect(records).toMatchObject([
+      { event: 'decision', policy: 'budget-first', request: { budgetMs: 100 }, outcome: 'admitted', chosen: { tier: 'stlm-50m' }, tiers: TIERS.map(({ id }) => [{ tier: id, worker: 0 }, { tier: id, worker: 1 }]) },
+      { event: 'outcome', tier: 'stlm-50m', result: { stopCause: 'length' } },
+    ]);
+  });
+
+  test('runs what its policy says, and has no policy that nobody knows', async () => {
+    const tierUnder = async (policy: string) => {
+      const server = virtualServer({}, policy);
+      await warmAll(server);
+      return tierOf(await serveAlone(server, { budgetMs: 800 }));
+    };
+    expect(await tierUnder('budget-first')).toBe('stlm-100m');
+    expect(await tierUnder('cost-first')).toBe('stlm-10m');
+    expect(await tierUnder('fixed:stlm-50m')).toBe('stlm-50m');
+    expect(() => virtualServer({}, 'luck-first')).toThrow(RangeError);
+    const fixed = virtualServer({}, 'fixed:stlm-50m');
+    await warmAll(fixed);
+    expect(tierOf(await serveAlone(fixed, { budgetMs: 800, tier: 'stlm-100m' }))).toBe('stlm-100m');
   });
 });
 
@@ -204,6 +250,32 @@ describe('under a mixed Poisson load', () => {
     expect(share(admitted(served), inBudget)).toBeGreaterThanOrEqual(0.99);
     expect(share(late.filter(isPromisedWhole), whole)).toBeGreaterThan(0.9);
     expect(median(late.map(relativeError))).toBeLessThan(0.2);
+  });
+
+  test('a machine that is twice as slow for a minute keeps its budgets in it, and is itself again after it', async () => {
+    let slowFromMs = Infinity;
+    const server = await warmServer({ slowdownAt: (nowMs) => (nowMs >= slowFromMs && nowMs < slowFromMs + 60_000 ? 2 : 1) });
+    slowFromMs = server.engine.nowMs() + 20_000;
+    const served = await poisson(server, 6, 110_000, seededRandom(17));
+    const between = (fromMs: number, untilMs: number) => served.filter(({ request }) => request.arrivalMs >= slowFromMs + fromMs && request.arrivalMs < slowFromMs + untilMs);
+    const before = between(-15_000, 0);
+    const slow = between(3_000, 60_000);
+    const after = between(65_000, 90_000);
+    expect(share(admitted(between(-Infinity, Infinity)), inBudget)).toBeGreaterThanOrEqual(0.99);
+    expect(share(admitted(slow).filter(isPromisedWhole), whole)).toBeGreaterThan(0.95);
+    for (const span of [before, slow, after]) expect(median(admitted(span).map(relativeError))).toBeLessThan(0.15);
+    const onLargest = (span: readonly Served[]) => share(span, (one) => tierOf(one) === 'stlm-100m');
+    expect(onLargest(slow)).toBeLessThan(onLargest(before));
+    expect(onLargest(after)).toBeGreaterThan(0.8 * onLargest(before));
+  });
+
+  test('about one answer in twenty takes longer than its p95, at any load', async () => {
+    for (const perSecond of [5, 12, 20]) {
+      const served = admitted(await poisson(await warmServer(), perSecond, 60_000, seededRandom(19)));
+      const broken = share(served, ({ answer, actualMs }) => (actualMs ?? 0) > (answer as Decision).predictedMs);
+      expect(broken).toBeGreaterThan(0.01);
+      expect(broken).toBeLessThan(0.08);
+    }
   });
 
   test('a retry after the time that a 429 names is mostly admitted', async () => {

@@ -27,6 +27,8 @@ export interface VirtualMachine {
   /** Uniform in [0, 1). */
   readonly random: () => number;
   readonly quarantined?: readonly string[];
+  /** Tiers for which there is no memory where they are not warm yet. */
+  readonly roomless?: readonly string[];
   /** How much longer a load takes than the tier says. */
   readonly loadSlowdown?: number;
 }
@@ -95,7 +97,10 @@ export class VirtualEngine implements Engine {
   }
 
   status(): readonly TierStatus[] {
-    return this.#machine.tiers.map(({ id }) => ({ id, state: this.#machine.quarantined?.includes(id) ? 'quarantined' : 'cold' }));
+    return this.#machine.tiers.map(({ id }) => {
+      const workers = Array.from({ length: this.workers }, (_, worker) => worker).filter((worker) => this.isWarm({ tier: id, worker }));
+      return { id, state: this.#machine.quarantined?.includes(id) ? 'quarantined' : 'cold', workers, memoryBytes: 0 };
+    });
   }
 
   cachedPatches(): readonly number[] {
@@ -104,6 +109,10 @@ export class VirtualEngine implements Engine {
 
   isWarm({ tier, worker }: Placement): boolean {
     return this.#warm.has(`${tier}/${worker}`);
+  }
+
+  hasRoom(tier: string): boolean {
+    return !this.#machine.roomless?.includes(tier);
   }
 
   load(placement: Placement): Promise<number> {

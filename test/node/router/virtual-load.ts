@@ -3,6 +3,7 @@ import { createRouter } from '../../../functions/router/router.js';
 import { follow } from '../../../functions/router/follow.js';
 import { AUTO, type Decision, type Refusal, type RouteRequest } from '../../../functions/router/types.js';
 import type { GenerateResult } from '../../../functions/engine/types.js';
+import type { LogRecord } from '../../../functions/schema/decision-log.js';
 import { seededRandom } from '../../load/seeded.js';
 import { VirtualEngine, type VirtualMachine, type VirtualTier } from './virtual-engine.js';
 
@@ -12,7 +13,7 @@ export const TIERS: readonly VirtualTier[] = [
   { id: 'stlm-100m', loadMs: 250, prefillPatchMs: 2, decodePatchMs: 6, bytesPerPatch: 5.4, trunk: { layers: 14, width: 768 } },
 ];
 
-export function virtualServer(machine: Partial<VirtualMachine> = {}) {
+export function virtualServer(machine: Partial<VirtualMachine> = {}, policy = 'budget-first') {
   const engine = new VirtualEngine({
     workers: 2,
     tiers: TIERS,
@@ -22,10 +23,10 @@ export function virtualServer(machine: Partial<VirtualMachine> = {}) {
     random: seededRandom(1),
     ...machine,
   });
-  const log: { fields: object; message: string }[] = [];
-  const write = (fields: object, message: string): void => void log.push({ fields, message });
-  const router = createRouter({ engine, nowMs: engine.nowMs, log: { info: write, warn: write } });
-  return { engine, router, log };
+  const records: LogRecord[] = [];
+  const log = { info: () => {}, warn: () => {} };
+  const router = createRouter({ engine, nowMs: engine.nowMs, log, policy, record: (record) => void records.push(record) });
+  return { engine, router, records };
 }
 
 export type VirtualServer = ReturnType<typeof virtualServer>;

@@ -18,12 +18,14 @@ const RESULT: GenerateResult = {
 function warmingOf() {
   const loads: { placement: { tier: string; worker: number }; resolve: (loadMs: number) => void; reject: (error: Error) => void }[] = [];
   const busy = new Set<number>();
+  const warm = new Set<string>();
   const measured = new Set<string>();
   const events: string[] = [];
   let now = 0;
   let probes = 0;
   const warming = new Warming({
     engine: {
+      isWarm: ({ tier, worker }) => warm.has(`${tier}/${worker}`),
       load: (placement) => new Promise((resolve, reject) => loads.push({ placement, resolve, reject })),
       // oxlint-disable-next-line require-yield
       async *generate() {
@@ -39,7 +41,7 @@ function warmingOf() {
     onEnd: ({ worker }, loadMs) => events.push(`end ${worker} ${loadMs}`),
     onProbe: ({ tier }) => measured.add(tier),
   });
-  return { warming, loads, busy, events, probes: () => probes, pass: (ms: number) => (now += ms) };
+  return { warming, loads, busy, warm, events, probes: () => probes, pass: (ms: number) => (now += ms) };
 }
 
 describe('loading a tier', () => {
@@ -97,5 +99,42 @@ describe('loading a tier', () => {
     await flight;
     warming.loadWanted();
     expect(loads.length).toBe(1);
+  });
+
+  test('ahead of any request yields to requests', async () => {
+    const { warming, loads, busy } = warmingOf();
+    busy.add(0);
+    const flight = warming.loadWhenIdle({ tier: 'stlm-50m', worker: 0 });
+    warming.loadWanted();
+    await Promise.resolve();
+    expect(loads.length).toBe(0);
+    busy.delete(0);
+    warming.loadWanted();
+    await expect.poll(() => loads.length).toBe(1);
+    loads[0]?.resolve(120);
+    await flight;
+  });
+
+  test('ahead of any request is not done where a request came first', async () => {
+    const { warming, loads, busy, warm } = warmingOf();
+    busy.add(0);
+    const flight = warming.loadWhenIdle({ tier: 'stlm-50m', worker: 0 });
+    warm.add('stlm-50m/0');
+    busy.delete(0);
+    warming.loadWanted();
+    await flight;
+    expect(loads.length).toBe(0);
+  });
+
+  test.each([0, 1])('ahead of any request waits for a load under way, on worker %i too', async (worker) => {
+    const { warming, loads } = warmingOf();
+    void warming.load({ tier: 'stlm-10m', worker });
+    const flight = warming.loadWhenIdle({ tier: 'stlm-50m', worker: 0 });
+    await Promise.resolve();
+    expect(loads.length).toBe(1);
+    loads[0]?.resolve(120);
+    await expect.poll(() => loads.length).toBe(2);
+    loads[1]?.resolve(120);
+    await flight;
   });
 });

@@ -1,0 +1,69 @@
+/**
+ * How much a client may ask for in a minute. Counted by rate-limiter-flexible, here in this process's memory; its stores for several
+ * processes have the same interface.
+ *
+ * @module
+ */
+import { type RateLimiterAbstract, RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
+import type { Key } from '../schema/keys.js';
+import type { Client } from './keys.js';
+
+export type Measure = 'requests' | 'tokens';
+
+/** What is left of a minute's allowance. */
+export interface Allowance {
+  readonly measure: Measure;
+  readonly limit: number;
+  readonly remaining: number;
+  /** Until the whole limit is there again. */
+  readonly resetMs: number;
+  /** What was asked for is inside it. */
+  readonly granted: boolean;
+}
+
+const MINUTE_S = 60;
+
+interface Limit {
+  readonly limit: number;
+  readonly limiter: RateLimiterAbstract;
+}
+
+export class Limits {
+  readonly #limits = new Map<string, Limit>();
+
+  constructor(keys: readonly Key[]) {
+    for (const { name, requests_per_minute: requests, tokens_per_minute: tokens } of keys) {
+      if (requests !== undefined) this.#add('requests', name, requests);
+      if (tokens !== undefined) this.#add('tokens', name, tokens);
+    }
+  }
+
+  /** Takes `points` from the allowance, all or none; undefined if the client has no such limit. */
+  async take(measure: Measure, { name }: Client, points: number): Promise<Allowance | undefined> {
+    const found = this.#limits.get(`${measure} ${name}`);
+    if (found === undefined) return undefined;
+    const { limit, limiter } = found;
+    // Asking for more than is left must not use up what is left.
+    const before = (await limiter.get(name))?.consumedPoints ?? 0;
+    if (before + points > limit) return this.#allowance(measure, limit, before, await limiter.get(name), false);
+    const after = await limiter.consume(name, points).catch((refused: unknown) => {
+      if (refused instanceof RateLimiterRes) return refused;
+      throw refused;
+    });
+    return this.#allowance(measure, limit, after.consumedPoints, after, after.consumedPoints <= limit);
+  }
+
+  /** What was taken for nothing: the server had no time for the request. */
+  async giveBack(measure: Measure, { name }: Client, points: number): Promise<void> {
+    await this.#limits.get(`${measure} ${name}`)?.limiter.reward(name, points);
+  }
+
+  #allowance(measure: Measure, limit: number, consumed: number, state: RateLimiterRes | null, granted: boolean): Allowance {
+    return { measure, limit, remaining: Math.max(0, limit - consumed), resetMs: state?.msBeforeNext ?? 0, granted };
+  }
+
+  #add(measure: Measure, name: string, limit: number): void {
+    const limiter = new RateLimiterMemory({ keyPrefix: measure, points: limit, duration: MINUTE_S });
+    this.#limits.set(`${measure} ${name}`, { limit, limiter });
+  }
+}
