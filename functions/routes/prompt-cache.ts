@@ -1,4 +1,5 @@
 /** Prompts that begin like one before: who may share with whom, and what the router is told of it. */
+import { sha256Hex } from '../access/keys.js';
 import type { Engine } from '../engine/types.js';
 import type { RouteRequest } from '../router/types.js';
 import type { Plan } from './plan.js';
@@ -8,8 +9,7 @@ const ANONYMOUS = 'anonymous';
 /** Of one key, or of all clients without any. A hash, so that the key itself goes no further. */
 export async function cacheSalt(authorization: string | undefined): Promise<string> {
   if (authorization === undefined) return ANONYMOUS;
-  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(authorization));
-  return `sha256:${Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('')}`;
+  return `sha256:${await sha256Hex(authorization)}`;
 }
 
 /** The plan's request with what each placement would not have to read again: of several prompts, what is sure of each. */
