@@ -6,7 +6,7 @@ import { openDecisionLog } from '../../functions/decision-log.js';
 import type { OutcomeRecord } from '../../functions/schema/decision-log.js';
 
 function outcome(ticket: number): OutcomeRecord {
-  return { event: 'outcome', atMs: 1_795_561_078_123.457, id: `request ${ticket}`, ticket, tier: 'stlm-10m', worker: 0, actualMs: 12.345_678_9, othersBusy: 1 / 3, result: null };
+  return { event: 'outcome', atMs: 1_795_561_078_123.456_8, id: `request ${ticket}`, ticket, tier: 'stlm-10m', worker: 0, actualMs: 12.345_678_9, othersBusy: 1 / 3, result: null };
 }
 
 test('the decision log has every record once it is closed, adds to what was there, and makes the folder it is to lie in', async () => {
@@ -27,5 +27,5 @@ test('the decision log has every record once it is closed, adds to what was ther
 });
 
 test('a decision log that cannot be written is refused at once', async () => {
-  await expect(openDecisionLog('package.json/decisions.jsonl', () => {})).rejects.toThrow(/EEXIST|ENOTDIR/i);
+  await expect(openDecisionLog('package.json/decisions.jsonl', () => {})).rejects.toThrow('package.json');
 });
