@@ -5,7 +5,7 @@
  */
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { requestId } from 'hono/request-id';
-import { guard } from './routes/access.js';
+import { guard, refund } from './routes/access.js';
 import { ApiError } from './routes/api-error.js';
 import { registerChatCompletions } from './routes/chat-completions.js';
 import { registerCompletions } from './routes/completions.js';
@@ -53,9 +53,10 @@ export function createApp(deps: AppDeps): App {
   app.doc31('/openapi.json', DOCUMENT);
 
   app.notFound((c) => errorResponse(c, new ApiError(404, 'not_found', `no such endpoint: ${c.req.method} ${c.req.path}`)));
-  app.onError((error, c) => {
+  app.onError(async (error, c) => {
     const answer = asApiError(error);
     if (answer.status === 500 && !c.req.raw.signal.aborted) deps.logger.error({ requestId: c.var.requestId, error }, 'request failed');
+    if (answer.status >= 422) await refund(c, deps.access);
     return errorResponse(c, answer);
   });
   return app;

@@ -6,8 +6,6 @@
  */
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import type { LogRecord } from './schema/decision-log.js';
 
 const MOST_BYTES_WAITING = 4 * 1_048_576;
@@ -18,9 +16,8 @@ export interface DecisionLog {
   close(): Promise<void>;
 }
 
-/** @param onError hears of a file that can no longer be written. @throws when it cannot be opened for appending. */
+/** @param onError hears of a file that can no longer be written. @throws when it cannot be opened for appending; its folder must be there. */
 export async function openDecisionLog(path: string, onError: (error: Error) => void): Promise<DecisionLog> {
-  await mkdir(dirname(path), { recursive: true });
   const file = createWriteStream(path, { flags: 'a' });
   await once(file, 'open');
   file.on('error', onError);

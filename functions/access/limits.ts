@@ -46,11 +46,15 @@ export class Limits {
     // Asking for more than is left must not use up what is left.
     const before = (await limiter.get(name))?.consumedPoints ?? 0;
     if (before + points > limit) return this.#allowance(measure, limit, before, await limiter.get(name), false);
-    const after = await limiter.consume(name, points).catch((refused: unknown) => {
-      if (refused instanceof RateLimiterRes) return refused;
-      throw refused;
-    });
-    return this.#allowance(measure, limit, after.consumedPoints, after, after.consumedPoints <= limit);
+    try {
+      const after = await limiter.consume(name, points);
+      return this.#allowance(measure, limit, after.consumedPoints, after, true);
+    } catch (refused) {
+      if (!(refused instanceof RateLimiterRes)) throw refused;
+      // Somebody took it in between; the limiter has counted this one all the same.
+      const after = await limiter.reward(name, points);
+      return this.#allowance(measure, limit, after.consumedPoints, after, false);
+    }
   }
 
   /** What was taken for nothing: the server had no time for the request. */

@@ -1,5 +1,5 @@
 /**
- * The automata that requests ask for, each compiled once.
+ * The automata that requests ask for.
  *
  * @module
  */
@@ -24,18 +24,14 @@ const CACHE_BYTES = 64 * 2 ** 20;
 /** How deep the values of a `json_object` may nest. */
 const OBJECT_DEPTH = 2;
 
-export class Grammars {
-  readonly #compiled = new LRUCache<string, ByteAutomaton>({ maxSize: CACHE_BYTES, sizeCalculation: sizeInBytes });
+/** @throws {GrammarError} */
+export function compileGrammar(source: GrammarSource): ByteAutomaton {
+  return compileRegex(regexOf(source));
+}
 
-  /** @throws {GrammarError} */
-  compile(source: GrammarSource): ByteAutomaton {
-    const key = JSON.stringify(source);
-    const known = this.#compiled.get(key);
-    if (known !== undefined) return known;
-    const automaton = compileRegex(regexOf(source));
-    this.#compiled.set(key, automaton);
-    return automaton;
-  }
+/** Those compiled last, by their sources. */
+export function automatonCache(): LRUCache<string, ByteAutomaton> {
+  return new LRUCache({ maxSize: CACHE_BYTES, sizeCalculation: (automaton, source) => sizeInBytes(automaton) + 2 * source.length });
 }
 
 function regexOf(source: GrammarSource): string {

@@ -11,6 +11,8 @@ import { parseRegex } from './regex.js';
 
 type Schema = Readonly<Record<string, unknown>>;
 
+/** Each combination of members that may be absent is an alternative of its own. */
+const MOST_MEMBERS = 200;
 /** Values of a schema that says nothing of them nest so deep. */
 const FREE_DEPTH = 2;
 const MAX_DEPTH = 12;
@@ -48,38 +50,62 @@ function valueOf(schema: unknown, place: Place): string {
 
 function oneOf(schema: Schema, place: Place): string {
   if ('$ref' in schema) return only(schema, place, ['$ref'], () => referred(schema['$ref'], place));
-  if ('const' in schema) return only(schema, place, ['const', 'type'], () => literal(schema['const']));
-  if ('enum' in schema) return only(schema, place, ['enum', 'type'], () => any(listAt(schema, 'enum', place).map(literal)));
+  if ('const' in schema) return only(schema, place, ['const', 'type'], () => oneOfThese([schema['const']], schema, inside(place, 'const')));
+  if ('enum' in schema) return only(schema, place, ['enum', 'type'], () => oneOfThese(listAt(schema, 'enum', place), schema, inside(place, 'enum')));
   for (const key of ['anyOf', 'oneOf'] as const) {
     if (key in schema) return only(schema, place, [key], () => any(listAt(schema, key, place).map((one, index) => valueOf(one, inside(place, key, index)))));
   }
   const { type } = schema;
-  if (type === undefined && 'properties' in schema) return typed('object', schema, place);
+  if (type === undefined && 'properties' in schema) return only(schema, place, KEYWORDS['object'] as string[], () => typed('object', schema, place));
   if (type === undefined) return only(schema, place, [], () => anyValue(FREE_DEPTH));
-  return any((Array.isArray(type) ? type : [type]).map((one) => typed(one, schema, place, Array.isArray(type))));
+  const types: readonly unknown[] = Array.isArray(type) ? type : [type];
+  const keywords = ['type', ...types.flatMap((one) => KEYWORDS[String(one)] ?? [])];
+  return only(schema, place, keywords, () => any(types.map((one) => typed(one, schema, place))));
 }
 
-/** @param isOneOfMany a keyword for one of the types is no mistake in another. */
-function typed(type: unknown, schema: Schema, place: Place, isOneOfMany = false): string {
-  const check = (keywords: readonly string[], make: () => string) => (isOneOfMany ? make() : only(schema, place, ['type', ...keywords], make));
+/** Values that are written out, as far as they are of the type that is asked for too. */
+function oneOfThese(values: readonly unknown[], { type }: Schema, place: Place): string {
+  const types: readonly unknown[] = Array.isArray(type) ? type : [type];
+  const fitting = type === undefined ? values : values.filter((value) => types.some((one) => isOfType(value, one)));
+  if (fitting.length === 0) throw wrong(place, 'has no value of the type');
+  return any(fitting.map(literal));
+}
+
+function isOfType(value: unknown, type: unknown): boolean {
+  if (type === 'null') return value === null;
+  if (type === 'array') return Array.isArray(value);
+  if (type === 'object') return isSchema(value);
+  if (type === 'integer') return Number.isInteger(value);
+  return typeof value === type;
+}
+
+/** What each type is followed in. */
+const KEYWORDS: Readonly<Record<string, readonly string[]>> = {
+  string: ['minLength', 'maxLength', 'pattern', 'format'],
+  integer: ['minimum'],
+  number: ['minimum'],
+  array: ['items', 'minItems', 'maxItems'],
+  object: ['properties', 'required', 'additionalProperties'],
+};
+
+function typed(type: unknown, schema: Schema, place: Place): string {
   switch (type) {
     case 'string':
-      return check(['minLength', 'maxLength', 'pattern', 'format'], () => textOf(schema, place));
+      return textOf(schema, place);
     case 'integer':
-      return check(['minimum'], () => (isFromZero(schema, place) ? NATURAL : INTEGER));
+      return isFromZero(schema, place) ? NATURAL : INTEGER;
     case 'number':
-      return check(['minimum'], () => (isFromZero(schema, place) ? POSITIVE_NUMBER : NUMBER));
+      return isFromZero(schema, place) ? POSITIVE_NUMBER : NUMBER;
     case 'boolean':
-      return check([], () => BOOLEAN);
+      return BOOLEAN;
     case 'null':
-      return check([], () => NULL);
-    case 'array':
-      return check(['items', 'minItems', 'maxItems'], () => {
-        const items = 'items' in schema ? valueOf(schema['items'], inside(place, 'items')) : anyValue(FREE_DEPTH);
-        return arrayOf(items, countAt(schema, 'minItems', place), countAt(schema, 'maxItems', place));
-      });
+      return NULL;
+    case 'array': {
+      const items = 'items' in schema ? valueOf(schema['items'], inside(place, 'items')) : anyValue(FREE_DEPTH);
+      return arrayOf(items, ...boundsAt(schema, 'minItems', 'maxItems', place));
+    }
     case 'object':
-      return check(['properties', 'required', 'additionalProperties'], () => membersOf(schema, place));
+      return membersOf(schema, place);
     default:
       throw wrong(inside(place, 'type'), 'expected string, number, integer, boolean, null, array or object');
   }
@@ -87,13 +113,16 @@ function typed(type: unknown, schema: Schema, place: Place, isOneOfMany = false)
 
 function textOf(schema: Schema, place: Place): string {
   const { format, pattern } = schema;
+  const form = (['format', 'pattern'] as const).find((key) => key in schema);
+  const other = form && ['minLength', 'maxLength', 'pattern'].find((key) => key !== form && key in schema);
+  if (other !== undefined) throw wrong(inside(place, other), `not supported beside ${form}`);
   if (format !== undefined) {
     const source = format === 'date-time' ? DATE_TIME : FORMATS[String(format)];
     if (source === undefined) throw wrong(inside(place, 'format'), `expected date, time, date-time or uuid`);
     return `"${source}"`;
   }
   if (pattern !== undefined) return `"(?:${plainPattern(pattern, inside(place, 'pattern'))})"`;
-  return stringOf(countAt(schema, 'minLength', place) ?? 0, countAt(schema, 'maxLength', place));
+  return stringOf(...boundsAt(schema, 'minLength', 'maxLength', place));
 }
 
 /** A pattern that would match what JSON has to escape cannot be written between quotes as it is. */
@@ -116,9 +145,10 @@ function membersOf(schema: Schema, place: Place): string {
   const unknown = required.find((name) => !Object.hasOwn(properties, String(name)));
   if (unknown !== undefined) throw wrong(inside(place, 'required'), `names ${JSON.stringify(unknown)}, which is not in properties`);
   const names = Object.keys(properties);
-  if (names.length === 0 && additionalProperties !== false) return anyObject(FREE_DEPTH);
-  if (names.length === 0 && !('additionalProperties' in schema)) return anyObject(FREE_DEPTH);
-  if (additionalProperties !== false) throw wrong(inside(place, 'additionalProperties'), 'only false is supported beside properties');
+  if (names.length > MOST_MEMBERS) throw wrong(inside(place, 'properties'), `more than ${MOST_MEMBERS}`);
+  const isOpen = names.length === 0 && (!('additionalProperties' in schema) || additionalProperties === true);
+  if (isOpen) return anyObject(FREE_DEPTH);
+  if (additionalProperties !== false) throw wrong(inside(place, 'additionalProperties'), names.length === 0 ? 'expected true or false' : 'only false is supported beside properties');
   const members = names.map((name): Member => {
     const value = valueOf(properties[name], inside(place, 'properties', name));
     return { name, value, required: required.includes(name) };
@@ -143,6 +173,13 @@ function listAt(schema: Schema, key: string, place: Place): readonly unknown[] {
   const list = schema[key];
   if (!Array.isArray(list) || (list.length === 0 && key !== 'required')) throw wrong(inside(place, key), 'expected a list that is not empty');
   return list;
+}
+
+/** The least and the most of something. */
+function boundsAt(schema: Schema, least: string, most: string, place: Place): [number, number | undefined] {
+  const [from, to] = [countAt(schema, least, place) ?? 0, countAt(schema, most, place)];
+  if (to !== undefined && to < from) throw wrong(inside(place, most), `less than ${least}`);
+  return [from, to];
 }
 
 function countAt(schema: Schema, key: string, place: Place): number | undefined {

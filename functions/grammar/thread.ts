@@ -5,18 +5,18 @@
  */
 import { parentPort } from 'node:worker_threads';
 import { GrammarError } from './errors.js';
-import { Grammars } from './grammars.js';
-import type { Compiled, ToCompile } from './threaded.js';
+import { compileGrammar, type GrammarSource } from './grammars.js';
+import type { Compiled } from './threaded.js';
 
-const grammars = new Grammars();
-
-function compile({ id, source }: ToCompile): Compiled {
+function compile(key: string): Compiled {
   try {
-    return { id, automaton: grammars.compile(source) };
+    return { automaton: compileGrammar(JSON.parse(key) as GrammarSource) };
   } catch (error) {
-    if (error instanceof GrammarError) return { id, refusal: error.message };
+    if (error instanceof GrammarError) return { refusal: error.message };
+    // Whatever else a source can provoke, a string beyond its limit or a stack beyond its own, it has provoked itself.
+    if (error instanceof RangeError) return { refusal: 'it is too large, or nests too deep' };
     throw error;
   }
 }
 
-parentPort?.on('message', (message: ToCompile) => parentPort?.postMessage(compile(message)));
+parentPort?.on('message', (key: string) => parentPort?.postMessage(compile(key)));

@@ -1,74 +1,123 @@
 /**
- * Compiles grammars in a thread of its own, which starts with the first of them.
+ * Compiles grammars in a thread of its own, which starts with the first of them, one after the other: what one takes too long for is
+ * no fault of the next.
  *
  * @module
  */
 import { Worker } from 'node:worker_threads';
 import type { ByteAutomaton } from './automaton.js';
-import { GrammarError, GrammarTooLargeError } from './errors.js';
-import type { GrammarCompiler, GrammarSource } from './grammars.js';
-
-export interface ToCompile {
-  readonly id: number;
-  readonly source: GrammarSource;
-}
+import { GrammarBusyError, GrammarError, GrammarTooLargeError } from './errors.js';
+import { automatonCache, type GrammarCompiler, type GrammarSource } from './grammars.js';
 
 /** The tables are in shared memory: sending them copies nothing. */
-export type Compiled = { readonly id: number } & ({ readonly automaton: ByteAutomaton } | { readonly refusal: string });
+export type Compiled = { readonly automaton: ByteAutomaton } | { readonly refusal: string };
 
-interface Waiting {
+interface Job {
+  /** The source as JSON. */
+  readonly key: string;
+  readonly done: Promise<ByteAutomaton>;
   readonly resolve: (automaton: ByteAutomaton) => void;
   readonly reject: (error: Error) => void;
-  readonly timer: NodeJS.Timeout;
 }
 
-/** Ten times what the largest grammar that is allowed takes: whatever takes longer is ended, and the thread with it. */
+/** Of a source as JSON; a schema of a hundred properties has about 10 kB. */
+const MOST_SOURCE = 65_536;
+/** Several times what the largest grammar that is allowed takes: whatever takes longer is ended, and the thread with it. */
 const LONGEST_MS = 5_000;
+const MOST_WAITING = 16;
+const MOST_MEMORY_MB = 256;
 
 export class ThreadedGrammars implements GrammarCompiler {
   readonly #url: URL;
-  readonly #waiting = new Map<number, Waiting>();
+  readonly #compiled = automatonCache();
+  /** By source, in order of arrival; the first is being compiled. */
+  readonly #jobs = new Map<string, Job>();
   #worker: Worker | undefined;
-  #lastId = 0;
+  #timer: NodeJS.Timeout | undefined;
 
   /** @param url the built `grammar/thread.js` */
   constructor(url: URL) {
     this.#url = url;
   }
 
+  /** Rejects with a {@link GrammarBusyError} when too many others wait. */
   compile(source: GrammarSource): Promise<ByteAutomaton> {
-    const worker = (this.#worker ??= this.#start());
-    const id = (this.#lastId += 1);
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => void worker.terminate(), LONGEST_MS);
-      this.#waiting.set(id, { resolve, reject, timer });
-      worker.postMessage({ id, source } satisfies ToCompile);
-    });
+    const key = keyOf(source);
+    if (key === undefined) return Promise.reject(new GrammarTooLargeError('it is too large, or nests too deep'));
+    const known = this.#compiled.get(key);
+    if (known !== undefined) return Promise.resolve(known);
+    const waiting = this.#jobs.get(key);
+    if (waiting !== undefined) return waiting.done;
+    if (this.#jobs.size >= MOST_WAITING) return Promise.reject(new GrammarBusyError('other grammars are being compiled'));
+    const job = newJob(key);
+    this.#jobs.set(key, job);
+    if (this.#jobs.size === 1) this.#begin();
+    return job.done;
+  }
+
+  #begin(): void {
+    const [job] = this.#jobs.values();
+    if (job === undefined) return;
+    this.#worker ??= this.#start();
+    this.#timer = setTimeout(() => this.#lose(new GrammarTooLargeError('it takes too long to compile')), LONGEST_MS);
+    this.#worker.postMessage(job.key);
   }
 
   #start(): Worker {
-    const worker = new Worker(this.#url);
-    // A server that has nothing else to do may end.
-    worker.unref();
+    const worker = new Worker(this.#url, { resourceLimits: { maxOldGenerationSizeMb: MOST_MEMORY_MB } });
     worker.on('message', (compiled: Compiled) => {
-      if ('automaton' in compiled) this.#end(compiled.id)?.resolve(compiled.automaton);
-      else this.#end(compiled.id)?.reject(new GrammarError(compiled.refusal));
+      if (worker === this.#worker) this.#end(compiled);
     });
-    let failure: Error = new GrammarTooLargeError('it takes too long to compile');
-    worker.on('error', (error: Error) => {
-      failure = error;
+    worker.on('error', (error) => {
+      // Out of memory, most likely.
+      if (worker === this.#worker) this.#lose(new GrammarTooLargeError('it takes too much to compile', { cause: error }));
     });
-    worker.on('exit', () => {
-      this.#worker = undefined;
-      for (const id of this.#waiting.keys()) this.#end(id)?.reject(failure);
-    });
+    // After the listeners, which would hold it again: a server that has nothing else to do may end.
+    worker.unref();
     return worker;
   }
 
-  #end(id: number): Waiting | undefined {
-    const waiting = this.#waiting.get(id);
-    clearTimeout(waiting?.timer);
-    this.#waiting.delete(id);
-    return waiting;
+  /** The thread is no more; the others go on in a new one. */
+  #lose(failure: Error): void {
+    const worker = this.#worker;
+    this.#worker = undefined;
+    void worker?.terminate();
+    this.#end(failure);
   }
+
+  #end(outcome: Compiled | Error): void {
+    clearTimeout(this.#timer);
+    const [first] = this.#jobs;
+    if (first === undefined) return;
+    const [key, job] = first;
+    this.#jobs.delete(key);
+    if (outcome instanceof Error) job.reject(outcome);
+    else if ('refusal' in outcome) job.reject(new GrammarError(outcome.refusal));
+    else {
+      this.#compiled.set(key, outcome.automaton);
+      job.resolve(outcome.automaton);
+    }
+    this.#begin();
+  }
+}
+
+/** Undefined: not to be taken on. What nests so deep that it cannot be written cannot be read either. */
+function keyOf(source: GrammarSource): string | undefined {
+  try {
+    const key = JSON.stringify(source);
+    return key.length <= MOST_SOURCE ? key : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Written out: `Promise.withResolvers` comes with Node 22. */
+function newJob(key: string): Job {
+  let resolve!: Job['resolve'];
+  let reject!: Job['reject'];
+  const done = new Promise<ByteAutomaton>((onResolve, onReject) => {
+    resolve = onResolve;
+    reject = onReject;
+  });
+  return { key, done, resolve, reject };
 }

@@ -29,6 +29,12 @@ export async function spend(c: Context<AppEnv>, { limits }: Access, measure: Mea
   c.header(`x-ratelimit-remaining-${measure}`, String(allowance.remaining));
   c.header(`x-ratelimit-reset-${measure}`, duration(allowance.resetMs));
   if (!allowance.granted) throw exhausted(allowance, points);
+  c.set('spent', [...(c.var.spent ?? []), { measure, points }]);
+}
+
+/** Returns what a request has spent that had no text for it, through no fault of its own. */
+export async function refund(c: Context<AppEnv>, { limits }: Access): Promise<void> {
+  for (const { measure, points } of c.var.spent ?? []) await limits.giveBack(measure, c.var.client, points);
 }
 
 /** `Authorization: Bearer key`, what every client of the OpenAI API sends. */

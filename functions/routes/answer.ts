@@ -77,14 +77,14 @@ interface StageTimes {
   readonly decodeMs: number;
 }
 
-/** Choices share a worker: they wait at the same time and compute one after the other. */
+/** Choices share a worker: they wait at the same time, read one after the other and write in runs that they share with each other and with others' texts. */
 function stageTimes(results: readonly GenerateResult[]): StageTimes {
   const of = (stage: keyof StageTimes) => results.map(({ timings }) => timings[stage]);
   return {
     queueMs: Math.max(...of('queueMs')),
     loadMs: Math.max(...of('loadMs')),
     prefillMs: sum(of('prefillMs')),
-    decodeMs: sum(of('decodeMs')),
+    decodeMs: results.length === 1 ? of('decodeMs')[0]! : sum(results.map(({ meanBatch, timings }) => timings.decodeMs / meanBatch)),
   };
 }
 

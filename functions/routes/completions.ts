@@ -2,12 +2,12 @@
 import { createRoute } from '@hono/zod-openapi';
 import { type Completion, type CompletionChunk, completionChunkSchema, completionRequestSchema, completionSchema } from '../schema/completion.js';
 import type { AnswerShape } from './answer.js';
-import { draining } from './api-error.js';
 import { readBody } from './body.js';
 import { planCompletion } from './completion-plan.js';
 import { type App, type AppDeps, arrivalOf } from './context.js';
 import { errorResponses } from './documented-errors.js';
 import { grammarOf } from './grammar.js';
+import { inFlight } from './in-flight.js';
 import { respond } from './respond.js';
 
 const route = createRoute({
@@ -34,10 +34,12 @@ const SHAPE: AnswerShape = {
 
 export function registerCompletions(app: App, deps: AppDeps): void {
   app.openAPIRegistry.registerPath(route);
-  app.post(route.path, async function completions(c) {
-    if (deps.drain.draining) throw draining();
-    const body = await readBody(c.req.raw, completionRequestSchema);
-    const grammar = await grammarOf(body, deps.grammars);
-    return respond(c, deps, planCompletion(body, arrivalOf(c), deps.engine.manifests, deps.budgetDefaults, grammar), SHAPE, body);
+  app.post(route.path, function completions(c) {
+    return inFlight(c, deps.drain, async (flight) => {
+      const body = await readBody(c.req.raw, completionRequestSchema);
+      const grammar = await grammarOf(body, deps.grammars);
+      const plan = planCompletion(body, arrivalOf(c), deps.engine.manifests, deps.budgetDefaults, grammar);
+      return respond(c, deps, plan, SHAPE, body, flight);
+    });
   });
 }

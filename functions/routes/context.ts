@@ -3,6 +3,7 @@ import type { OpenAPIHono } from '@hono/zod-openapi';
 import type { Context } from 'hono';
 import { routePath } from 'hono/route';
 import type { Client } from '../access/keys.js';
+import type { Measure } from '../access/limits.js';
 import type { Drain } from '../drain.js';
 import type { Engine } from '../engine/types.js';
 import type { GrammarCompiler } from '../grammar/grammars.js';
@@ -41,6 +42,8 @@ export interface AppEnv {
     arrivalMs: number;
     /** Who asks; set under `/v1`. */
     client: Client;
+    /** What it has taken of the client's limits. */
+    spent?: readonly { readonly measure: Measure; readonly points: number }[];
     /** For the log. */
     decision?: Decision;
   };

@@ -1,5 +1,6 @@
 import type { Context } from 'hono';
 import { EngineClosedError, TierQuarantinedError, TierUnavailableError, WorkerCrashedError } from '../engine/errors.js';
+import { GrammarBusyError } from '../grammar/errors.js';
 import { BudgetError } from '../router/budget.js';
 import type { Problem } from '../schema/error.js';
 import { ApiError, draining, invalidField } from './api-error.js';
@@ -7,6 +8,8 @@ import { ApiError, draining, invalidField } from './api-error.js';
 const PROBLEM = 'application/problem+json';
 /** A tier that failed to load is quarantined or tried again within this time. */
 const LOAD_RETRY_MS = 5_000;
+/** A grammar takes a tenth of a second; some wait. */
+const COMPILE_RETRY_MS = 500;
 /** A worker is back, warm, in under a second. */
 const RESTART_MS = 1_000;
 
@@ -20,6 +23,7 @@ export function asApiError(error: unknown): ApiError {
   if (error instanceof WorkerCrashedError) {
     return new ApiError(503, 'worker_crashed', 'the worker that ran this request died; try again', { retryAfterMs: RESTART_MS });
   }
+  if (error instanceof GrammarBusyError) return new ApiError(429, 'overloaded', error.message, { retryAfterMs: COMPILE_RETRY_MS });
   if (error instanceof EngineClosedError) return draining();
   return new ApiError(500, 'internal_error', 'the server failed to answer; the log has the reason');
 }

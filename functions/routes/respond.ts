@@ -32,16 +32,12 @@ interface Run {
 type Form = Pick<TextRequest, 'stream' | 'stream_options'>;
 
 /** @throws {ApiError} what the router refuses. */
-export async function respond(c: Context<AppEnv>, deps: AppDeps, plan: Plan, shape: AnswerShape, form: Form): Promise<Response> {
+export async function respond(c: Context<AppEnv>, deps: AppDeps, plan: Plan, shape: AnswerShape, form: Form, flight: Flight): Promise<Response> {
   const { promptBytes, maxBytes, generations } = plan.route;
-  const tokens = (promptBytes + maxBytes) * generations;
-  await spend(c, deps.access, 'tokens', tokens);
+  await spend(c, deps.access, 'tokens', (promptBytes + maxBytes) * generations);
   const salt = await cacheSalt(c.req.header('authorization'));
   const decision = deps.router.route(knowingCache(deps.engine, plan, salt));
-  if (decision.kind !== 'admitted') {
-    await deps.access.limits.giveBack('tokens', c.var.client, tokens);
-    throw refused(decision, plan.route);
-  }
+  if (decision.kind !== 'admitted') throw refused(decision, plan.route);
   const admitted = {
     id: `${shape.idPrefix}-${deps.newId()}`,
     createdAtS: Math.floor(deps.nowMs() / 1_000),
@@ -49,25 +45,23 @@ export async function respond(c: Context<AppEnv>, deps: AppDeps, plan: Plan, sha
     prompts: plan.promptsFor(decision.placement.tier),
     decision,
   };
-  const run = start(c, deps, admitted, shape, salt);
+  const run = start(c, deps, { admitted, shape, flight }, salt);
   return form.stream ? inPieces(c, deps, run, form.stream_options?.include_usage === true) : atOnce(c, deps, run);
 }
 
-function start(c: Context<AppEnv>, deps: AppDeps, admitted: Admitted, shape: AnswerShape, cacheSalt: string): Run {
-  const { plan, prompts, decision } = admitted;
+function start(c: Context<AppEnv>, deps: AppDeps, parts: Pick<Run, 'admitted' | 'shape' | 'flight'>, cacheSalt: string): Run {
+  const { flight } = parts;
+  const { plan, prompts, decision } = parts.admitted;
   const { deadlineAtMs, placement } = decision;
   c.set('decision', decision);
-  for (const [name, value] of Object.entries(promiseHeaders(admitted))) c.header(name, value);
-  const flight = deps.drain.takeOff(c.req.raw.signal);
+  for (const [name, value] of Object.entries(promiseHeaders(parts.admitted))) c.header(name, value);
   const generations = prompts.map(({ ids: prompt }) =>
     follow(deps.router, decision, deps.engine.generate(placement, { ...plan.sampling, prompt, cacheSalt, deadlineAtMs }, flight.signal)),
   );
   return {
-    shape,
-    admitted,
+    ...parts,
     events: runChoices(generations, flight.stop),
     tally: new Tally(generations.length, c.var.arrivalMs, deps.nowMs),
-    flight,
   };
 }
 

@@ -6,25 +6,42 @@
  */
 import { z } from '@hono/zod-openapi';
 import { answerFields, finishReason, stlmReportSchema, usageSchema } from './answer.js';
-import { bounded } from './bounded.js';
 import { notYet } from './not-yet.js';
 import { STREAM_OPTIONS_ISSUE, streamsIfOptions, textRequestFields } from './request.js';
 
 /** Texts per request: bounds what one request can ask of a worker. */
 export const MAX_PROMPTS = 16;
 
-const byte = z.int().min(0).max(255);
 /** Longer than any context; a text, which costs less to read, may be as long as a body. */
 const MAX_PROMPT_NUMBERS = 65_536;
-const bytes = bounded(MAX_PROMPT_NUMBERS, z.array(byte)).meta({ description: 'Raw bytes, each 0-255.' });
 
-const severalPrompts = <T extends z.ZodType>(one: T) => bounded(MAX_PROMPTS, z.array(one).min(1).max(MAX_PROMPTS));
+const TEXT = { type: 'string' } as const;
+const BYTES = { type: 'array', items: { type: 'integer', minimum: 0, maximum: 255 }, maxItems: MAX_PROMPT_NUMBERS } as const;
 
+/**
+ * By hand, and no further than the first element that is wrong: a union of schemas would collect an issue for each of half a million
+ * elements, a second in which nobody else is answered.
+ */
 const prompt = z
-  .union([z.string(), bytes, severalPrompts(z.string()), severalPrompts(bytes)], {
+  .custom<string | number[] | string[] | number[][]>(isPrompt, {
     error: `expected a string, an array of at most ${MAX_PROMPT_NUMBERS} bytes (0-255), or an array of 1 to ${MAX_PROMPTS} of either`,
   })
-  .meta({ description: 'The text to continue. A string is read as UTF-8; several prompts give several choices.' });
+  .openapi({
+    type: ['string', 'array'],
+    anyOf: [TEXT, BYTES, { type: 'array', items: TEXT, minItems: 1, maxItems: MAX_PROMPTS }, { type: 'array', items: BYTES, minItems: 1, maxItems: MAX_PROMPTS }],
+    description: 'The text to continue. A string is read as UTF-8, an array of numbers as raw bytes; several prompts give several choices.',
+  });
+
+function isPrompt(value: unknown): boolean {
+  if (typeof value === 'string' || isBytes(value)) return true;
+  if (!Array.isArray(value) || value.length > MAX_PROMPTS) return false;
+  return value.every((one) => typeof one === 'string') || value.every(isBytes);
+}
+
+/** None are bytes too. */
+function isBytes(value: unknown): boolean {
+  return Array.isArray(value) && value.length <= MAX_PROMPT_NUMBERS && value.every((one) => Number.isInteger(one) && one >= 0 && one <= 255);
+}
 
 export const completionRequestSchema = z
   .object({

@@ -65,6 +65,13 @@ describe('a limit', () => {
     expect(answers.filter((answer) => answer!.granted)).toHaveLength(10);
   });
 
+  test('takes nothing from those who are refused at the same time as others are granted', async () => {
+    const limits = new Limits(keys);
+    const both = await Promise.all([limits.take('tokens', web, 60), limits.take('tokens', web, 60)]);
+    expect(both.map((one) => one!.granted).toSorted()).toEqual([false, true]);
+    expect(await limits.take('tokens', web, 40)).toMatchObject({ granted: true, remaining: 0 });
+  });
+
   test('is there again when it was taken for nothing', async () => {
     const limits = new Limits(keys);
     await limits.take('tokens', web, 90);

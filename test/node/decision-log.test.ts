@@ -9,10 +9,10 @@ function outcome(ticket: number): OutcomeRecord {
   return { event: 'outcome', atMs: 1_795_561_078_123.456_8, id: `request ${ticket}`, ticket, tier: 'stlm-10m', worker: 0, actualMs: 12.345_678_9, othersBusy: 1 / 3, result: null };
 }
 
-test('the decision log has every record once it is closed, adds to what was there, and makes the folder it is to lie in', async () => {
+test('the decision log has every record once it is closed, and adds to what was there', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'stlm-decisions-'));
   try {
-    const path = join(folder, 'logs', 'decisions.jsonl');
+    const path = join(folder, 'decisions.jsonl');
     for (const from of [0, 100]) {
       const log = await openDecisionLog(path, () => {});
       for (let ticket = from; ticket < from + 100; ticket += 1) log.write(outcome(ticket));

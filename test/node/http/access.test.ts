@@ -10,6 +10,7 @@ beforeAll(async () => {
     { name: 'web', sha256: await sha256Hex('secret') },
     { name: 'few', sha256: await sha256Hex('few'), requests_per_minute: 2 },
     { name: 'short', sha256: await sha256Hex('short'), tokens_per_minute: 40 },
+    { name: 'long', sha256: await sha256Hex('long'), tokens_per_minute: 40 },
   ];
   server = await listen(new ScriptedEngine(says(['once'])), { keys });
 });
@@ -49,11 +50,20 @@ describe('a deployment with keys', () => {
     expect(await answers[2]!.json()).toMatchObject({ error: { code: 'rate_limit_exceeded' } });
   });
 
+  test('gives back what a request spent that the server had no time for', async () => {
+    const before = await as('short', '/v1/completions', { ...body, max_tokens: 1 });
+    const infeasible = await as('short', '/v1/completions', { ...body, latency_budget_ms: 0.001 });
+    expect(infeasible.status).toBe(422);
+    const after = await as('short', '/v1/completions', { ...body, max_tokens: 1 });
+    const left = (answer: Response) => Number(answer.headers.get('x-ratelimit-remaining-tokens'));
+    expect(left(before) - left(after)).toBe(4);
+  });
+
   test('counts the prompt and the text asked for as tokens', async () => {
-    const first = await as('short');
+    const first = await as('long');
     expect(first.headers.get('x-ratelimit-remaining-tokens')).toBe(String(40 - 3 - 16));
-    expect((await as('short', '/v1/completions', { ...body, max_tokens: 30 })).status).toBe(429);
-    const never = await as('short', '/v1/completions', { ...body, max_tokens: 64 });
+    expect((await as('long', '/v1/completions', { ...body, max_tokens: 30 })).status).toBe(429);
+    const never = await as('long', '/v1/completions', { ...body, max_tokens: 64 });
     expect(never.status).toBe(400);
     expect(await never.json()).toMatchObject({ error: { code: 'limit_too_small', param: 'max_tokens' } });
   });

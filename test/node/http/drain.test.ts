@@ -27,6 +27,22 @@ afterEach(() => server.close());
 
 const request = (stream: boolean) => server.post('/v1/completions', { model: 'stlm-auto', prompt: 'Once', stream });
 
+/** A body that comes slowly, its end when asked. */
+function slowBody(body: object) {
+  const bytes = new TextEncoder().encode(JSON.stringify(body));
+  let finish!: () => void;
+  const stream = new ReadableStream<Uint8Array>({
+    start(controller) {
+      controller.enqueue(bytes.slice(0, 5));
+      finish = () => {
+        controller.enqueue(bytes.slice(5));
+        controller.close();
+      };
+    },
+  });
+  return { stream, finish };
+}
+
 describe('a draining server', () => {
   test('refuses new work with a 503 that says when to come back', async () => {
     await server.drain.start();
@@ -55,6 +71,21 @@ describe('a draining server', () => {
     expect(drained).toBe(false);
     finish();
     expect((await readChunks(stream)).at(-1)!.stlm!.stop_cause).toBe('eod');
+    await draining;
+  });
+
+  test('waits for a request whose body it has begun to read', async () => {
+    const { stream, finish: finishBody } = slowBody({ model: 'stlm-auto', prompt: 'say' });
+    const answer = fetch(`${server.url}/v1/completions`, { method: 'POST', body: stream, duplex: 'half' } as RequestInit);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    let drained = false;
+    const draining = server.drain.start().then(() => {
+      drained = true;
+    });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(drained).toBe(false);
+    finishBody();
+    expect((await answer).status).toBe(200);
     await draining;
   });
 

@@ -8,7 +8,7 @@ import { Limits } from '../../../functions/access/limits.js';
 import { createApp } from '../../../functions/app.js';
 import { Drain } from '../../../functions/drain.js';
 import type { Engine } from '../../../functions/engine/types.js';
-import { type GrammarSource, Grammars } from '../../../functions/grammar/grammars.js';
+import { compileGrammar, type GrammarSource } from '../../../functions/grammar/grammars.js';
 import { PrometheusMetrics } from '../../../functions/metrics/prometheus.js';
 import { Readiness } from '../../../functions/readiness.js';
 import { BUDGET_DEFAULTS } from '../../../functions/router/budget.js';
@@ -40,8 +40,7 @@ export async function listen(engine: Engine, parts: { router?: Router; keys?: re
   const readiness = new Readiness(engine);
   const { keys = [] } = parts;
   const access = { keys: new KeyRing(keys), limits: new Limits(keys) };
-  const compiled = new Grammars();
-  const grammars = { compile: async (source: GrammarSource) => compiled.compile(source) };
+  const grammars = { compile: async (source: GrammarSource) => compileGrammar(source) };
   const app = createApp({ engine, router, budgetDefaults: BUDGET_DEFAULTS, access, grammars, drain, readiness, logger, metrics: new PrometheusMetrics(engine), nowMs, newId: () => crypto.randomUUID() });
   const server = serve({ fetch: app.fetch, port: 0, hostname: '127.0.0.1' }) as Server;
   await once(server, 'listening');

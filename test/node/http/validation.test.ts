@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { completionRequestSchema } from '../../../functions/schema/completion.js';
 import { says, ScriptedEngine } from './scripted-engine.js';
 import { listen, type TestServer } from './server.js';
 
@@ -89,6 +90,14 @@ describe('a wrong field is refused by name', () => {
     expect(error).toMatchObject({ type: 'invalid_request_error', param: field });
     expect(error.message).toContain(field);
     expect(engine.calls).toHaveLength(calls);
+  });
+
+  test('a megabyte of wrong prompts, by the first of them', async () => {
+    for (const prompt of [Array.from({ length: 16 }, () => Array(20_000).fill('')), Array(65_536).fill(''), Array(70_000).fill(1), [[1, 256]], [['a'], 'b'], { 0: 'a' }]) {
+      const { error } = completionRequestSchema.safeParse({ ...valid, prompt });
+      expect(error!.issues).toHaveLength(1);
+      expect(error!.issues[0]!.path).toEqual(['prompt']);
+    }
   });
 
   test('an infinite number, which JSON can spell as 1e999', async () => {
