@@ -11,15 +11,13 @@ import { MAX_BUDGET_MS } from './schema/request.js';
 
 const count = (most: number) => z.coerce.number().int().min(1).max(most);
 const budgetMs = z.coerce.number().positive().max(MAX_BUDGET_MS);
-/** Tiers, separated by commas, or a word for all of them or for none. */
-const tierList = z.union([
-  z.literal('all'),
-  z.literal('none').transform(() => []),
-  z
-    .string()
-    .transform((list) => list.split(',').map((tier) => tier.trim()))
-    .pipe(z.array(tierId)),
-]);
+/** Separated by commas. */
+const tiers = z
+  .string()
+  .transform((list) => list.split(',').map((tier) => tier.trim()))
+  .pipe(z.array(tierId));
+/** Some, or a word for all of them or for none. */
+const tierList = z.union([z.literal('all'), z.literal('none').transform(() => []), tiers]);
 const httpUrl = z.url({ protocol: /^https?$/ });
 
 const environmentSchema = z
@@ -29,7 +27,7 @@ const environmentSchema = z
     /** A folder, or the http(s) address of one. */
     STLM_ARTIFACTS: z.string().min(1).default('model-core/artifacts'),
     /** Which tiers an http(s) address has: HTTP has no listing. */
-    STLM_TIERS: z.string().default('stlm-10m,stlm-50m,stlm-100m'),
+    STLM_TIERS: tiers.default(['stlm-10m', 'stlm-50m', 'stlm-100m']),
     /** Where fetched and prepared models are kept. */
     STLM_CACHE: z.string().min(1).default('.cache/models'),
     /** Threads that run models; as the machine has cores and memory for if absent. */
@@ -66,7 +64,7 @@ const environmentSchema = z
     port: variables.PORT,
     host: variables.HOST,
     artifacts: httpUrl.safeParse(variables.STLM_ARTIFACTS).success
-      ? { kind: 'http' as const, base: new URL(variables.STLM_ARTIFACTS), tiers: variables.STLM_TIERS.split(',').map((tier) => tier.trim()) }
+      ? { kind: 'http' as const, base: new URL(variables.STLM_ARTIFACTS), tiers: variables.STLM_TIERS }
       : { kind: 'folder' as const, path: variables.STLM_ARTIFACTS },
     cache: variables.STLM_CACHE,
     pool: {
@@ -100,7 +98,9 @@ export class ConfigError extends Error {
 
 /** @throws {ConfigError} */
 export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {
-  const parsed = environmentSchema.safeParse(environment);
+  // Deployment tools pass what is not set as an empty text.
+  const set = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
+  const parsed = environmentSchema.safeParse(set);
   if (parsed.success) return parsed.data;
   throw new ConfigError(parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; '));
 }

@@ -1,15 +1,13 @@
 /** Prompts that begin like one before: who may share with whom, and what the router is told of it. */
-import { sha256Hex } from '../access/keys.js';
+import { ANONYMOUS, type Client, sha256Hex } from '../access/keys.js';
 import type { Engine } from '../engine/types.js';
 import type { RouteRequest } from '../router/types.js';
 import type { Plan } from './plan.js';
 
-const ANONYMOUS = 'anonymous';
-
-/** Of one key, or of all clients without any. A hash, so that the key itself goes no further. */
-export async function cacheSalt(authorization: string | undefined): Promise<string> {
-  if (authorization === undefined) return ANONYMOUS;
-  return `sha256:${await sha256Hex(authorization)}`;
+/** Of one client. Where everybody may ask, of whoever says the same of himself; a hash, so that what may be a key goes no further. */
+export async function cacheSalt(client: Client, authorization: string | undefined): Promise<string> {
+  if (client !== ANONYMOUS) return `client ${client.name}`;
+  return authorization === undefined ? ANONYMOUS.name : `sha256 ${await sha256Hex(authorization)}`;
 }
 
 /** The plan's request with what each placement would not have to read again: of several prompts, what is sure of each. */

@@ -35,7 +35,7 @@ type Form = Pick<TextRequest, 'stream' | 'stream_options'>;
 export async function respond(c: Context<AppEnv>, deps: AppDeps, plan: Plan, shape: AnswerShape, form: Form, flight: Flight): Promise<Response> {
   const { promptBytes, maxBytes, generations } = plan.route;
   await spend(c, deps.access, 'tokens', (promptBytes + maxBytes) * generations);
-  const salt = await cacheSalt(c.req.header('authorization'));
+  const salt = await cacheSalt(c.var.client, c.req.header('authorization'));
   const decision = deps.router.route(knowingCache(deps.engine, plan, salt));
   if (decision.kind !== 'admitted') throw refused(decision, plan.route);
   const admitted = {

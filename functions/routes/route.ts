@@ -27,7 +27,7 @@ export function registerRoute(app: App, { engine, router, grammars, budgetDefaul
   app.post(route.path, async function explain(c) {
     const body = await readBody(c.req.raw, completionRequestSchema);
     const plan = planCompletion(body, arrivalOf(c), engine.manifests, budgetDefaults, await grammarOf(body, grammars));
-    const salt = await cacheSalt(c.req.header('authorization'));
+    const salt = await cacheSalt(c.var.client, c.req.header('authorization'));
     return c.json(answer(plan, router.policy, router.explain(knowingCache(engine, plan, salt))));
   });
 }

@@ -38,7 +38,7 @@ describe('the configuration', () => {
     ['STLM_PRELOAD', '../stlm-10m'],
     ['STLM_DEFAULT_BUDGET_MS', '-1'],
     ['STLM_DEFAULT_BUDGET_MS', 'Infinity'],
-    ['STLM_ARTIFACTS', ''],
+    ['STLM_TIERS', '../secrets'],
     ['STLM_POLICY', 'luck-first'],
     ['STLM_POLICY', 'fixed:'],
     ['LOG_LEVEL', 'loud'],
@@ -46,6 +46,10 @@ describe('the configuration', () => {
   ])('refuses %s=%s by name', (name, value) => {
     expect(() => readConfig({ [name]: value })).toThrow(ConfigError);
     expect(() => readConfig({ [name]: value })).toThrow(name);
+  });
+
+  test('takes an empty variable for one that is not set', () => {
+    expect(readConfig({ PORT: '', STLM_ARTIFACTS: '', STLM_KEYS: '', STLM_TIERS: '' })).toEqual(readConfig({}));
   });
 
   test.each(['0.0.0.0', '::', '192.168.1.7', 'stlm.example'])('listens on %s only with keys, or when told that everybody may ask', (HOST) => {
