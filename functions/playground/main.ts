@@ -1,5 +1,6 @@
 /** The page at `/`: what its controls do. Talks to the server it came from, through the same client that products use. */
 import { Stlm } from '../client/client.js';
+import { AuthenticationError } from '../client/errors.js';
 import type { Completion } from '../schema/completion.js';
 import { budgetMsAt, positionOf, shownMs } from './budget.js';
 import { histogram, type Sample } from './histogram.js';
@@ -21,7 +22,11 @@ function byId<E extends Element>(id: string): E {
   return found;
 }
 
-const stlm = new Stlm({ baseUrl: `${location.origin}/v1` });
+/** Until the tab is closed. */
+const KEY = 'stlm-api-key';
+const apiKey = sessionStorage.getItem(KEY);
+const server = { baseUrl: `${location.origin}/v1`, ...(apiKey !== null && { apiKey }) };
+const stlm = new Stlm(server);
 const text = byId<HTMLTextAreaElement>('text');
 const [typed, suggestion] = byId<HTMLElement>('mirror').children as unknown as [HTMLElement, HTMLElement];
 const budget = byId<HTMLInputElement>('budget');
@@ -39,7 +44,7 @@ let answers = 0;
 const colorOf = (tier: string) => COLORS[Math.max(0, tiers.indexOf(tier)) % COLORS.length] as string;
 
 /** A suggestion that the server has no time for now is not worth asking for again: the next key asks anew. */
-const hasty = new Stlm({ baseUrl: `${location.origin}/v1`, maxRetries: 0 });
+const hasty = new Stlm({ ...server, maxRetries: 0 });
 const typeahead = new Typeahead({ stlm: hasty, budgetMs: TYPEAHEAD_BUDGET_MS, show: suggest, note });
 
 function suggest(words: string): void {
@@ -158,6 +163,24 @@ function turnTheme(): void {
   root.dataset['theme'] = isDark ? 'light' : 'dark';
 }
 
+/** A deployment with keys lists its models to who has one. */
+async function listTiers(): Promise<string[]> {
+  try {
+    return (await stlm.models()).map(({ id }) => id).filter((id) => id !== AUTO);
+  } catch (error) {
+    if (!(error instanceof AuthenticationError)) throw error;
+    byId<HTMLElement>('login').hidden = false;
+    return [];
+  }
+}
+
+function logIn(event: Event): void {
+  event.preventDefault();
+  sessionStorage.setItem(KEY, byId<HTMLInputElement>('key').value.trim());
+  location.reload();
+}
+
+byId('login').addEventListener('submit', logIn);
 text.addEventListener('input', typedOn);
 text.addEventListener('blur', () => typeahead.forget());
 document.addEventListener('keydown', pressed);
@@ -170,5 +193,5 @@ setBudget(positionOf(FIRST_BUDGET_MS));
 changed();
 text.setSelectionRange(text.value.length, text.value.length);
 byId('histogram').replaceChildren(histogram(samples, tiers, colorOf));
-tiers = (await stlm.models()).map(({ id }) => id).filter((id) => id !== AUTO);
+tiers = await listTiers();
 model.replaceChildren(...[AUTO, ...tiers].map((id) => new Option(id, id)));

@@ -1,6 +1,10 @@
 /** The page at `/` in a real browser, against the built server with the committed tiers. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { sha256Hex } from '../../functions/access/keys.js';
 import { type ServerProcess, startServer } from '../server-process.js';
 import { chromiumPath, launch } from './chromium.js';
 
@@ -95,6 +99,24 @@ describe.skipIf(path === undefined)('the playground (skipped without a browser: 
     await page.locator('#compare').click();
     await expect.poll(() => page.locator('#tiers .badge').allTextContents()).toEqual(['stlm-10m', 'stlm-50m', 'stlm-100m']);
     for (const words of await page.locator('#tiers pre').allTextContents()) expect(words).not.toBe('');
+  });
+
+  test('asks for a key where the server wants one', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'stlm-keys-'));
+    await writeFile(join(folder, 'keys.json'), JSON.stringify({ keys: [{ name: 'web', sha256: await sha256Hex('secret') }] }));
+    const guarded = await startServer({ STLM_KEYS: join(folder, 'keys.json') });
+    try {
+      await page.goto(guarded.url);
+      await page.locator('#key').fill('secret');
+      await page.locator('#key').press('Enter');
+      await expect.poll(() => page.locator('#model option').allTextContents()).toEqual(['stlm-auto', 'stlm-tiny']);
+      expect(await page.locator('#login').isVisible()).toBe(false);
+    } finally {
+      // The page went elsewhere on purpose.
+      faults = [];
+      await guarded.stop();
+      await rm(folder, { recursive: true });
+    }
   });
 
   test('turns from light to dark', async () => {
