@@ -1,6 +1,7 @@
 /**
  * What the workers' prefix caches probably hold, as the main thread knows it without asking: every prompt that a text was written
- * after has been read whole, and a tree of the same size forgets the same. Once it has promised too much, it starts again.
+ * after has been read whole, and a tree of the same size forgets the same. It starts again with the cache itself, and once it has
+ * promised too much.
  *
  * @module
  */
@@ -27,15 +28,18 @@ export class PrefixIndex {
     return this.#trees.map((tree) => this.#shape.chunkPatches * held(tree, chunks, cacheSalt));
   }
 
-  /** A text has been written after the prompt, so many patches of which the worker did not read again. */
-  observe(worker: number, prompt: PromptIds, cacheSalt: string, cachedPatches: number): void {
+  /** A text has been written after the prompt. */
+  observe(worker: number, prompt: PromptIds, cacheSalt: string): void {
     const { trunk, chunkPatches } = this.#shape;
-    const chunks = this.#chunksOf(prompt);
-    const tree = this.#trees[worker];
-    if (tree === undefined || cachedPatches < chunkPatches * held(tree, chunks, cacheSalt)) this.#trees[worker] = emptyTree();
     const chunkBytes = FLOAT_BYTES * chunkPatches * 2 * trunk.layers * trunk.kvHeads * trunk.headDim;
-    let prefix: Prefix<number> | undefined = this.#trees[worker]!.root(cacheSalt);
-    for (const rows of chunks) prefix &&= this.#trees[worker]!.add(prefix, rows, chunkBytes);
+    const tree = this.#trees[worker]!;
+    let prefix: Prefix<number> | undefined = tree.root(cacheSalt);
+    for (const rows of this.#chunksOf(prompt)) prefix &&= tree.add(prefix, rows, chunkBytes);
+  }
+
+  /** The worker's cache is gone, or is not what it was thought to be. */
+  forget(worker: number): void {
+    this.#trees[worker] = emptyTree();
   }
 
   /** Those that can be reused: the end of a prompt is always read. None of one longer than the context, which is hardly sent twice. */
