@@ -10,7 +10,7 @@ import { Generation } from './generate.js';
 import type { FromWorker, SeededOptions, TierModel, ToWorker } from './messages.js';
 import { monotonicMs } from './monotonic.js';
 import type { SessionOptions } from './open-session.js';
-import { type LoadedTier, loadTier } from './tier.js';
+import { type LoadedTier, loadTier, releaseTier } from './tier.js';
 
 type Say = (message: FromWorker) => void;
 
@@ -74,7 +74,7 @@ export class ModelThread {
     const loaded = this.#tiers.get(tier);
     this.#tiers.delete(tier);
     // A session that cannot be released is forgotten all the same.
-    await loaded?.session.release().catch(() => undefined);
+    if (loaded !== undefined) await releaseTier(loaded).catch(() => undefined);
     this.#say({ kind: 'unloaded', tier });
   }
 

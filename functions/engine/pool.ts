@@ -11,6 +11,7 @@ import type { Manifest } from '../schema/manifest.js';
 import { chunkPatches } from './chunk.js';
 import { EngineClosedError, TierQuarantinedError, TierUnavailableError } from './errors.js';
 import type { GenerationOutcome, ModelShape } from './generate.js';
+import { prefixBytes } from './memory.js';
 import type { TierModel } from './messages.js';
 import { monotonicMs } from './monotonic.js';
 import type { PromptIds } from './patch.js';
@@ -53,7 +54,7 @@ export class WorkerPool implements Engine {
     this.#registry = registry;
     this.manifests = registry.manifests;
     this.workers = workers;
-    this.#prefixes = new Map(this.manifests.map((manifest) => [manifest.id, new PrefixIndex(modelShape(manifest), workers)]));
+    this.#prefixes = new Map(this.manifests.map((manifest) => [manifest.id, new PrefixIndex(modelShape(manifest), prefixBytes(manifest), workers)]));
     const setup = { threads, ...(preparedFolder !== undefined && { preparedFolder }) };
     this.#hosts = Array.from({ length: workers }, (_, worker) => new WorkerHost(workerUrl, setup, nowMs, (tier) => this.#prefixes.get(tier)?.forget(worker)));
     this.#residency = new Residency({ ...rules, hosts: this.#hosts, manifests: this.manifests, nowMs });
@@ -230,7 +231,7 @@ export class WorkerPool implements Engine {
 }
 
 function tierModel({ manifest, path, sha256 }: LocalModel): TierModel {
-  return { tier: manifest.id, file: { path, sha256 }, shape: modelShape(manifest), pace: manifest.latencySeed };
+  return { tier: manifest.id, file: { path, sha256 }, shape: modelShape(manifest), prefixBytes: prefixBytes(manifest), pace: manifest.latencySeed };
 }
 
 function modelShape({ trunk, context }: Manifest): ModelShape {

@@ -7,7 +7,7 @@
  */
 import type { ModelShape } from './generate.js';
 import { type PromptIds, PATCH_CAP, splitPrompt } from './patch.js';
-import { type Prefix, PREFIX_CACHE_BYTES, PrefixTree } from './prefix-cache.js';
+import { type Prefix, PrefixTree } from './prefix-cache.js';
 import { PatchWindow } from './window.js';
 
 const FLOAT_BYTES = 4;
@@ -15,11 +15,12 @@ const FLOAT_BYTES = 4;
 export class PrefixIndex {
   readonly #shape: ModelShape;
   /** By worker; values are bytes of keys and values. */
-  readonly #trees: PrefixTree<number>[];
+  readonly #trees: readonly PrefixTree<number>[];
 
-  constructor(shape: ModelShape, workers: number) {
+  /** @param mostBytes of each worker's cache. */
+  constructor(shape: ModelShape, mostBytes: number, workers: number) {
     this.#shape = shape;
-    this.#trees = Array.from({ length: workers }, emptyTree);
+    this.#trees = Array.from({ length: workers }, () => new PrefixTree<number>(mostBytes, (bytes) => bytes));
   }
 
   /** By worker. */
@@ -39,7 +40,7 @@ export class PrefixIndex {
 
   /** The worker's cache is gone, or is not what it was thought to be. */
   forget(worker: number): void {
-    this.#trees[worker] = emptyTree();
+    this.#trees[worker]?.clear();
   }
 
   /** Those that can be reused: the end of a prompt is always read. None of one longer than the context, which is hardly sent twice. */
@@ -61,8 +62,4 @@ function held(tree: PrefixTree<number>, chunks: readonly Int32Array[], cacheSalt
     return prefix === undefined;
   });
   return missing === -1 ? chunks.length : missing;
-}
-
-function emptyTree(): PrefixTree<number> {
-  return new PrefixTree(PREFIX_CACHE_BYTES, (bytes) => bytes);
 }

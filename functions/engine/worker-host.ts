@@ -77,8 +77,8 @@ export class WorkerHost {
   }
 
   /**
-   * Frees a warm tier once its texts have ended; new ones find it cold from now on. Resolves when its memory is free, or it is wanted
-   * again before that.
+   * Frees a warm tier once its texts have ended; new ones find it cold from now on. Resolves when its session is freed
+   * and its caches are let go, which the thread's collector frees when it runs next; or when it is wanted again before that.
    */
   unload(tier: string): Promise<void> {
     const held = this.#held.get(tier);

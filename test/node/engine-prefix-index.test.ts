@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { PrefixIndex } from '../../functions/engine/prefix-index.js';
 import { bytesOf } from './engine-models.js';
 
-const index = () => new PrefixIndex({ trunk: { layers: 2, kvHeads: 1, headDim: 8 }, contextPatches: 200, chunkPatches: 8 }, 2);
+const index = () => new PrefixIndex({ trunk: { layers: 2, kvHeads: 1, headDim: 8 }, contextPatches: 200, chunkPatches: 8 }, 1e6, 2);
 /** The begin of the document and so many words. */
 const words = (count: number) => bytesOf('ab '.repeat(count));
 
