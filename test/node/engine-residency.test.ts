@@ -120,7 +120,7 @@ describe('an unloaded tier', () => {
     expect(loaded.prefixes.bytes).toBeGreaterThan(0);
     await releaseTier(loaded);
     expect(loaded.prefixes.bytes).toBe(0);
-    await expect(loaded.runner.run(texts)).rejects.toThrow();
+    await expect(loaded.runner.run(texts)).rejects.toThrow('the session has been released');
   });
 
   test('that a request wants while its last text runs is kept', async () => {
