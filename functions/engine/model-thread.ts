@@ -1,6 +1,7 @@
 /**
- * What a worker thread does: loads tiers and runs generations, several in a run where that harms none. Runs are synchronous native calls; between two of them the
- * event loop turns once, so a message from the main thread is obeyed before the next run begins.
+ * What a worker thread does: loads tiers and runs generations, several in a run where that harms none. Runs are synchronous native
+ * calls. Between two of them the event loop turns, though at most once a millisecond: a message from the main thread is obeyed within a
+ * millisecond and a run.
  *
  * @module
  */
