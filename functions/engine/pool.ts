@@ -56,7 +56,10 @@ export class WorkerPool implements Engine {
     this.workers = workers;
     this.#prefixes = new Map(this.manifests.map((manifest) => [manifest.id, new PrefixIndex(modelShape(manifest), prefixBytes(manifest), workers)]));
     const setup = { threads, ...(preparedFolder !== undefined && { preparedFolder }) };
-    this.#hosts = Array.from({ length: workers }, (_, worker) => new WorkerHost(workerUrl, setup, nowMs, (tier) => this.#prefixes.get(tier)?.forget(worker)));
+    this.#hosts = Array.from({ length: workers }, (_, worker) => {
+      const forget = (tier: string) => this.#prefixes.get(tier)?.forget(worker);
+      return new WorkerHost(workerUrl, setup, nowMs, forget);
+    });
     this.#residency = new Residency({ ...rules, hosts: this.#hosts, manifests: this.manifests, nowMs });
   }
 

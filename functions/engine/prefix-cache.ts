@@ -1,7 +1,7 @@
 /**
- * What is known of prompts' beginnings, mostly their keys and values, for prompts that begin alike: instructions, examples, the turns of a chat so far. A tree of
- * chunks, each found by exactly the ids that one prefill run was given, so that what is reused is what that run would give again.
- * Texts of other lengths would end in other places: only whole chunks are kept.
+ * What is known of prompts' beginnings, mostly their keys and values, for prompts that begin alike: instructions, examples, the turns of
+ * a chat so far. A tree of chunks, each found by exactly the ids that one prefill run was given, so that what is reused is what that
+ * run would give again. Texts of other lengths would end in other places: only whole chunks are kept.
  *
  * @module
  */
