@@ -104,8 +104,8 @@ export class Generation {
     this.#scanner = new StopScanner(options.stop);
     this.#guide = options.grammar && new Guide(options.grammar, options.maxBytes);
     this.#prefix = parts.prefixes.root(options.cacheSalt);
+    this.#reuse();
     if (options.maxBytes <= 0) this.#finish('length');
-    else this.#reuse();
   }
 
   /** Set once the text has ended. */
@@ -145,6 +145,7 @@ export class Generation {
   /** Prepares for a run. False: there is none to make, the text has ended. */
   begin(): boolean {
     if (this.#outcome !== undefined) return false;
+    this.#reuse();
     if (this.#isTooLate(this.#parts.nowMs(), this.unreadPatches)) {
       this.#finish('deadline');
       return false;
@@ -153,7 +154,6 @@ export class Generation {
       this.#window.slide();
       this.cache.clear();
     }
-    this.#reuse();
     const past = this.cache.patches;
     const patches = Math.min(this.unreadPatches, this.#parts.shape.chunkPatches);
     const decodes = patches === this.unreadPatches;

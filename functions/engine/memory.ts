@@ -13,22 +13,35 @@ const RESIDENT_PER_FILE_BYTE = 2.3;
 const RESIDENT_FIXED_BYTES = 4 * 2 ** 20;
 /** The buffers of a text grow, and those it has outgrown wait for the collector: up to 2.4 times what the last ones hold. */
 const RESIDENT_PER_CACHE_BYTE = 2;
+/** A text that shares runs has a row of their batch besides, and a batch has up to twice as many rows as texts. */
+const ROWS_PER_TEXT = 2;
+/** 6,500 patches of 10M, 7,600 of 50M or 5,400 of 100M. */
+const MOST_PREFIX_BYTES = 32 * 2 ** 20;
 /** A copy stays so long at least: two tiers that do not fit together would else take turns at every request, at up to 0.3 s a load. */
 const LEAST_STAY_MS = 5_000;
 
 export interface Footprint {
-  /** Bytes of one session, in one worker. */
+  /** Bytes of one session and its full prefix cache, in one worker. */
   readonly copy: number;
-  /** Bytes for the keys and values, in float32, of one text that fills the context. */
+  /** Bytes for the keys and values, in float32, of one text that fills the context, alone and in a batch. */
   readonly text: number;
 }
 
-export function footprint({ files, defaultPrecision, trunk, context }: Manifest): Footprint {
-  const fileBytes = files.find(({ precision }) => precision === defaultPrecision)?.bytes ?? 0;
+export function footprint(manifest: Manifest): Footprint {
+  const { trunk, context } = manifest;
   return {
-    copy: Math.ceil(RESIDENT_PER_FILE_BYTE * fileBytes) + RESIDENT_FIXED_BYTES,
-    text: RESIDENT_PER_CACHE_BYTE * 2 * 4 * trunk.layers * trunk.kvHeads * trunk.headDim * context.patches,
+    copy: Math.ceil(RESIDENT_PER_FILE_BYTE * fileBytes(manifest)) + RESIDENT_FIXED_BYTES + prefixBytes(manifest),
+    text: (RESIDENT_PER_CACHE_BYTE + ROWS_PER_TEXT) * 2 * 4 * trunk.layers * trunk.kvHeads * trunk.headDim * context.patches,
   };
+}
+
+/** What a tier's prefix cache may take in each worker: no more than its file, so that a small tier stays one. */
+export function prefixBytes(manifest: Manifest): number {
+  return Math.min(MOST_PREFIX_BYTES, fileBytes(manifest));
+}
+
+function fileBytes({ files, defaultPrecision }: Manifest): number {
+  return files.find(({ precision }) => precision === defaultPrecision)?.bytes ?? 0;
 }
 
 /** A tier in a worker's memory, or on its way there or out. */

@@ -18,6 +18,8 @@ export interface TierModel {
   readonly tier: string;
   readonly file: ModelFile;
   readonly shape: ModelShape;
+  /** Its prefix cache may grow to this. */
+  readonly prefixBytes: number;
   readonly pace: PaceSeed;
 }
 

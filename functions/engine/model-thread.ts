@@ -1,6 +1,7 @@
 /**
- * What a worker thread does: loads tiers and runs generations, several in a run where that harms none. Runs are synchronous native calls; between two of them the
- * event loop turns once, so a message from the main thread is obeyed before the next run begins.
+ * What a worker thread does: loads tiers and runs generations, several in a run where that harms none. Runs are synchronous native
+ * calls. Between two of them the event loop turns, though at most once a millisecond: a message from the main thread is obeyed within a
+ * millisecond and a run.
  *
  * @module
  */
@@ -10,7 +11,7 @@ import { Generation } from './generate.js';
 import type { FromWorker, SeededOptions, TierModel, ToWorker } from './messages.js';
 import { monotonicMs } from './monotonic.js';
 import type { SessionOptions } from './open-session.js';
-import { type LoadedTier, loadTier } from './tier.js';
+import { type LoadedTier, loadTier, releaseTier } from './tier.js';
 
 type Say = (message: FromWorker) => void;
 
@@ -74,7 +75,7 @@ export class ModelThread {
     const loaded = this.#tiers.get(tier);
     this.#tiers.delete(tier);
     // A session that cannot be released is forgotten all the same.
-    await loaded?.session.release().catch(() => undefined);
+    if (loaded !== undefined) await releaseTier(loaded).catch(() => undefined);
     this.#say({ kind: 'unloaded', tier });
   }
 

@@ -6,7 +6,7 @@
  */
 import type { FromWorker } from './messages.js';
 
-/** A frame of a fast screen. A message takes 150 us when the main thread runs on the sender's core for it: every 4 ms that was 3 % of the time at 50M. */
+/** A frame of a fast screen. What messages take of a patch is printed by `npm run bench -- decode --profile`: at 4 ms it was too much for 50M. */
 const GATHER_MS = 8;
 
 export class Outbox {

@@ -11,6 +11,7 @@ import type { Manifest } from '../schema/manifest.js';
 import { chunkPatches } from './chunk.js';
 import { EngineClosedError, TierQuarantinedError, TierUnavailableError } from './errors.js';
 import type { GenerationOutcome, ModelShape } from './generate.js';
+import { prefixBytes } from './memory.js';
 import type { TierModel } from './messages.js';
 import { monotonicMs } from './monotonic.js';
 import type { PromptIds } from './patch.js';
@@ -53,9 +54,12 @@ export class WorkerPool implements Engine {
     this.#registry = registry;
     this.manifests = registry.manifests;
     this.workers = workers;
-    this.#prefixes = new Map(this.manifests.map((manifest) => [manifest.id, new PrefixIndex(modelShape(manifest), workers)]));
+    this.#prefixes = new Map(this.manifests.map((manifest) => [manifest.id, new PrefixIndex(modelShape(manifest), prefixBytes(manifest), workers)]));
     const setup = { threads, ...(preparedFolder !== undefined && { preparedFolder }) };
-    this.#hosts = Array.from({ length: workers }, () => new WorkerHost(workerUrl, setup, nowMs));
+    this.#hosts = Array.from({ length: workers }, (_, worker) => {
+      const forget = (tier: string) => this.#prefixes.get(tier)?.forget(worker);
+      return new WorkerHost(workerUrl, setup, nowMs, forget);
+    });
     this.#residency = new Residency({ ...rules, hosts: this.#hosts, manifests: this.manifests, nowMs });
   }
 
@@ -117,6 +121,8 @@ export class WorkerPool implements Engine {
 
     const seeded = { ...options, deadlineAtMs: deadlineMs, seed: options.seed ?? randomInt(2 ** 48 - 1), seedDrawn: options.seed === undefined };
     const { call, cancel } = this.#host(placement).generate(placement.tier, seeded);
+    // Other texts may read the same prompt meanwhile: what they add was not promised to this one.
+    const promisedPatches = this.cachedPatches(placement.tier, options.prompt, options.cacheSalt)[placement.worker] ?? 0;
     signal.addEventListener('abort', cancel, { once: true });
     if (signal.aborted) cancel();
     let firstByteMs: number | undefined;
@@ -125,7 +131,7 @@ export class WorkerPool implements Engine {
       for (let next = await bytes.next(); ; next = await bytes.next()) {
         const elapsedMs = monotonicMs() - startMs;
         if (next.done === true) {
-          if (next.value.decodedPatches > 0) this.#prefixes.get(placement.tier)?.observe(placement.worker, options.prompt, options.cacheSalt, next.value.cachedPatches);
+          this.#learnPrefix(placement, options, next.value, promisedPatches);
           return resultOf(next.value, { elapsedMs, loadMs, firstByteMs: firstByteMs ?? elapsedMs });
         }
         firstByteMs ??= elapsedMs;
@@ -150,6 +156,13 @@ export class WorkerPool implements Engine {
     if (host === undefined) throw new RangeError(`there is no worker ${worker}`);
     if (this.#closed) throw new EngineClosedError('the engine is closed');
     return host;
+  }
+
+  /** A promise that did not hold must not be made again: it may be why no text came, and then none ever would. */
+  #learnPrefix({ tier, worker }: Placement, { prompt, cacheSalt }: GenerateOptions, outcome: GenerationOutcome, promisedPatches: number): void {
+    const index = this.#prefixes.get(tier);
+    if (outcome.cachedPatches < promisedPatches) index?.forget(worker);
+    if (outcome.decodedPatches > 0) index?.observe(worker, prompt, cacheSalt);
   }
 
   /** Resolves once the tier is warm, or to what came first. */
@@ -221,7 +234,7 @@ export class WorkerPool implements Engine {
 }
 
 function tierModel({ manifest, path, sha256 }: LocalModel): TierModel {
-  return { tier: manifest.id, file: { path, sha256 }, shape: modelShape(manifest), pace: manifest.latencySeed };
+  return { tier: manifest.id, file: { path, sha256 }, shape: modelShape(manifest), prefixBytes: prefixBytes(manifest), pace: manifest.latencySeed };
 }
 
 function modelShape({ trunk, context }: Manifest): ModelShape {

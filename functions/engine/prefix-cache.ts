@@ -1,7 +1,7 @@
 /**
- * What is known of prompts' beginnings, mostly their keys and values, for prompts that begin alike: instructions, examples, the turns of a chat so far. A tree of
- * chunks, each found by exactly the ids that one prefill run was given, so that what is reused is what that run would give again.
- * Texts of other lengths would end in other places: only whole chunks are kept.
+ * What is known of prompts' beginnings, mostly their keys and values, for prompts that begin alike: instructions, examples, the turns of
+ * a chat so far. A tree of chunks, each found by exactly the ids that one prefill run was given, so that what is reused is what that
+ * run would give again. Texts of other lengths would end in other places: only whole chunks are kept.
  *
  * @module
  */
@@ -19,9 +19,6 @@ interface Node<V> extends Prefix<V> {
 
 /** The graph's `newkv` of each chunk: float32 [patches, layers x 2 x kvHeads x headDim]. */
 export type PrefixCache = PrefixTree<Float32Array>;
-
-/** Of each tier on each worker: 32,000 patches of 10M, 8,000 of 50M or 5,000 of 100M. */
-export const PREFIX_CACHE_BYTES = 32 * 2 ** 20;
 
 export function prefixCache(mostBytes: number): PrefixCache {
   return new PrefixTree(mostBytes, (newkv) => newkv.byteLength);
@@ -85,6 +82,12 @@ export class PrefixTree<V> {
     this.#use(node);
     while (this.#bytes > this.#mostBytes) this.#letGo(this.#recency.values().next().value as Node<V>);
     return this.#recency.has(node) ? node : undefined;
+  }
+
+  clear(): void {
+    this.#roots.clear();
+    this.#recency.clear();
+    this.#bytes = 0;
   }
 
   /** A root is not kept before there is something behind it, and then it is the first that was given out. */

@@ -1,12 +1,13 @@
 /**
  * What the workers' prefix caches probably hold, as the main thread knows it without asking: every prompt that a text was written
- * after has been read whole, and a tree of the same size forgets the same. Once it has promised too much, it starts again.
+ * after has been read whole, and a tree of the same size forgets the same. It starts again with the cache itself, and once it has
+ * promised too much.
  *
  * @module
  */
 import type { ModelShape } from './generate.js';
 import { type PromptIds, PATCH_CAP, splitPrompt } from './patch.js';
-import { type Prefix, PREFIX_CACHE_BYTES, PrefixTree } from './prefix-cache.js';
+import { type Prefix, PrefixTree } from './prefix-cache.js';
 import { PatchWindow } from './window.js';
 
 const FLOAT_BYTES = 4;
@@ -14,11 +15,12 @@ const FLOAT_BYTES = 4;
 export class PrefixIndex {
   readonly #shape: ModelShape;
   /** By worker; values are bytes of keys and values. */
-  readonly #trees: PrefixTree<number>[];
+  readonly #trees: readonly PrefixTree<number>[];
 
-  constructor(shape: ModelShape, workers: number) {
+  /** @param mostBytes of each worker's cache. */
+  constructor(shape: ModelShape, mostBytes: number, workers: number) {
     this.#shape = shape;
-    this.#trees = Array.from({ length: workers }, emptyTree);
+    this.#trees = Array.from({ length: workers }, () => new PrefixTree<number>(mostBytes, (bytes) => bytes));
   }
 
   /** By worker. */
@@ -27,15 +29,18 @@ export class PrefixIndex {
     return this.#trees.map((tree) => this.#shape.chunkPatches * held(tree, chunks, cacheSalt));
   }
 
-  /** A text has been written after the prompt, so many patches of which the worker did not read again. */
-  observe(worker: number, prompt: PromptIds, cacheSalt: string, cachedPatches: number): void {
+  /** A text has been written after the prompt. */
+  observe(worker: number, prompt: PromptIds, cacheSalt: string): void {
     const { trunk, chunkPatches } = this.#shape;
-    const chunks = this.#chunksOf(prompt);
-    const tree = this.#trees[worker];
-    if (tree === undefined || cachedPatches < chunkPatches * held(tree, chunks, cacheSalt)) this.#trees[worker] = emptyTree();
     const chunkBytes = FLOAT_BYTES * chunkPatches * 2 * trunk.layers * trunk.kvHeads * trunk.headDim;
-    let prefix: Prefix<number> | undefined = this.#trees[worker]!.root(cacheSalt);
-    for (const rows of chunks) prefix &&= this.#trees[worker]!.add(prefix, rows, chunkBytes);
+    const tree = this.#trees[worker]!;
+    let prefix: Prefix<number> | undefined = tree.root(cacheSalt);
+    for (const rows of this.#chunksOf(prompt)) prefix &&= tree.add(prefix, rows, chunkBytes);
+  }
+
+  /** The worker's cache is gone, or is not what it was thought to be. */
+  forget(worker: number): void {
+    this.#trees[worker]?.clear();
   }
 
   /** Those that can be reused: the end of a prompt is always read. None of one longer than the context, which is hardly sent twice. */
@@ -57,8 +62,4 @@ function held(tree: PrefixTree<number>, chunks: readonly Int32Array[], cacheSalt
     return prefix === undefined;
   });
   return missing === -1 ? chunks.length : missing;
-}
-
-function emptyTree(): PrefixTree<number> {
-  return new PrefixTree(PREFIX_CACHE_BYTES, (bytes) => bytes);
 }

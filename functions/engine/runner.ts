@@ -72,6 +72,12 @@ export class Runner {
     this.#batch.leave(text.cache);
   }
 
+  /** Lets go of everything that was kept between runs. */
+  clear(): void {
+    this.#batch.clear();
+    this.#inputs.clear();
+  }
+
   #seat(texts: readonly Generation[]): readonly Generation[] {
     if (texts.length === 1) return texts;
     const byCache = new Map(texts.map((text) => [text.cache, text]));

@@ -9,7 +9,7 @@ import { monotonicMs } from './monotonic.js';
 import type { ModelSession } from './onnx-runtime.js';
 import { openSession, type SessionOptions } from './open-session.js';
 import { Pace } from './pace.js';
-import { PREFIX_CACHE_BYTES, type PrefixCache, prefixCache } from './prefix-cache.js';
+import { type PrefixCache, prefixCache } from './prefix-cache.js';
 import { INPUT_NAMES } from './run-inputs.js';
 import { Runner } from './runner.js';
 
@@ -22,16 +22,23 @@ export interface LoadedTier {
 }
 
 /** @throws if the file is no model, or not one with the graph this engine feeds. */
-export async function loadTier({ tier, file, shape, pace: seed }: TierModel, options: SessionOptions): Promise<LoadedTier> {
+export async function loadTier({ tier, file, shape, prefixBytes, pace: seed }: TierModel, options: SessionOptions): Promise<LoadedTier> {
   const session = await openSession(file, options);
   const wanted = [...INPUT_NAMES, ...cacheNames(shape.trunk.layers)].toSorted().join();
   const found = session.inputNames.toSorted().join();
   if (wanted !== found) throw new Error(`${tier}: the graph's inputs are ${found}, not ${wanted}`);
   const pace = new Pace(seed);
-  const prefixes = prefixCache(PREFIX_CACHE_BYTES);
+  const prefixes = prefixCache(prefixBytes);
   const loaded = { session, shape, pace, prefixes, runner: new Runner({ session, trunk: shape.trunk, pace, nowMs: monotonicMs }) };
   await warmUp(loaded);
   return loaded;
+}
+
+/** Its texts must have ended. The session is freed here; caches and buffers are let go, and freed when the thread's collector runs next. */
+export async function releaseTier({ session, prefixes, runner }: LoadedTier): Promise<void> {
+  prefixes.clear();
+  runner.clear();
+  await session.release();
 }
 
 /** The first runs of a session allocate its memory and take several times as long: no request should be the one to wait. */

@@ -96,7 +96,7 @@ export interface Engine {
   cachedPatches(tier: string, prompt: PromptIds, cacheSalt: string): readonly number[];
   /** Loads a tier into a worker (single flight); the load's measured ms. */
   load(placement: Placement): Promise<number>;
-  /** Yields raw bytes a patch at a time; returns the result. Aborting ends compute before the next run. */
+  /** Yields raw bytes a patch at a time; returns the result. Aborting ends compute within a millisecond and a run. */
   generate(placement: Placement, options: GenerateOptions, signal: AbortSignal): AsyncGenerator<Uint8Array, GenerateResult, void>;
   close(): Promise<void>;
 }

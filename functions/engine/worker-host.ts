@@ -36,6 +36,7 @@ export class WorkerHost {
   readonly #url: URL;
   readonly #setup: WorkerSetup;
   readonly #nowMs: () => number;
+  readonly #onGone: (tier: string) => void;
   readonly #held = new Map<string, HeldTier>();
   readonly #loads = new Map<string, Pending<number>>();
   readonly #unloads = new Map<string, Pending<void>>();
@@ -46,10 +47,12 @@ export class WorkerHost {
   #nextId = 0;
   #closed = false;
 
-  constructor(url: URL, setup: WorkerSetup, nowMs: () => number) {
+  /** @param onGone hears of every copy that is no longer in the worker, with all that it kept between texts. */
+  constructor(url: URL, setup: WorkerSetup, nowMs: () => number, onGone: (tier: string) => void) {
     this.#url = url;
     this.#setup = setup;
     this.#nowMs = nowMs;
+    this.#onGone = onGone;
     this.#spawn();
   }
 
@@ -74,8 +77,8 @@ export class WorkerHost {
   }
 
   /**
-   * Frees a warm tier once its texts have ended; new ones find it cold from now on. Resolves when its memory is free, or it is wanted
-   * again before that.
+   * Frees a warm tier once its texts have ended; new ones find it cold from now on. Resolves when its session is freed
+   * and its caches are let go, which the thread's collector frees when it runs next; or when it is wanted again before that.
    */
   unload(tier: string): Promise<void> {
     const held = this.#held.get(tier);
@@ -143,6 +146,7 @@ export class WorkerHost {
         this.#endLoad(message);
         break;
       case 'unloaded':
+        this.#onGone(message.tier);
         // It may be loading again already.
         if (this.#held.get(message.tier)?.state === 'unloading') this.#held.delete(message.tier);
         this.#endUnload(message.tier);
@@ -211,6 +215,7 @@ export class WorkerHost {
     for (const load of this.#loads.values()) load.reject(error);
     this.#loads.clear();
     for (const [tier, held] of this.#held) {
+      this.#onGone(tier);
       if (held.state === 'warm' || held.state === 'lost') held.state = 'lost';
       else this.#held.delete(tier);
     }

@@ -4,7 +4,7 @@
  */
 import { mkdir } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { footprint } from '../../functions/engine/memory.js';
+import { footprint, prefixBytes } from '../../functions/engine/memory.js';
 import { WorkerPool } from '../../functions/engine/pool.js';
 import type { Placement } from '../../functions/engine/types.js';
 import { ModelFileCache } from '../../functions/registry/fetch.js';
@@ -39,7 +39,7 @@ export async function benchMemory({ artifacts, folder }: MemoryOptions): Promise
     const { copy, text } = footprint(manifest);
     rows.push([
       manifest.id,
-      ...[inMiB(defaultFile(manifest).bytes), await addedMiB(() => pool.load(first)), await addedMiB(() => pool.load(second)), inMiB(copy)].map(rounded),
+      ...[inMiB(defaultFile(manifest).bytes), await addedMiB(() => pool.load(first)), await addedMiB(() => pool.load(second)), inMiB(copy - prefixBytes(manifest))].map(rounded),
       ...[await addedMiB(() => Promise.all(Array.from({ length: TEXTS }, () => writeLong(pool, first)))), inMiB(TEXTS * text)].map(rounded),
     ]);
   }
@@ -49,10 +49,10 @@ export async function benchMemory({ artifacts, folder }: MemoryOptions): Promise
   console.log(table(['tier', 'its file', 'first copy', 'second copy', 'estimate', `${TEXTS} long texts`, 'estimate'], rows));
 }
 
-/** A text that fills the context, and never ends by itself. */
+/** A text that fills the context, never ends by itself, and shares runs with others. */
 async function writeLong(pool: WorkerPool, placement: Placement): Promise<void> {
   const logitBias = new Map([...Array(256).keys()].map((byte) => [byte, 40]));
-  const options = { prompt: LONG_PROMPT, maxBytes: 200, temperature: 1, topP: 1, topK: 0, seed: 1, stop: [], logitBias, cacheSalt: '', deadlineAtMs: Infinity };
+  const options = { prompt: LONG_PROMPT, maxBytes: 200, temperature: 1, topP: 1, topK: 0, seed: undefined, stop: [], logitBias, cacheSalt: '', deadlineAtMs: Infinity };
   for await (const _ of pool.generate(placement, options, new AbortController().signal));
 }
 

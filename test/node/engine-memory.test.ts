@@ -1,5 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import { type Copy, evictions, idleCopies } from '../../functions/engine/memory.js';
+import { KvBatch } from '../../functions/engine/kv-batch.js';
+import { KvCache } from '../../functions/engine/kv-cache.js';
+import { type Copy, evictions, footprint, idleCopies, prefixBytes } from '../../functions/engine/memory.js';
+import { tinyModel } from './engine-models.js';
+import { RecurrentSession } from './engine-recurrent-session.js';
 
 const MINUTE_MS = 60_000;
 
@@ -9,6 +13,29 @@ const named = (copies: readonly Copy[] | undefined) => copies?.map(({ tier, work
 
 const needing = (bytes: number, copies: readonly Copy[], budgetBytes: number) =>
   named(evictions(copies, { bytes, budgetBytes, smallest: 'small', nowMs: MINUTE_MS }));
+
+const { manifest } = await tinyModel();
+const ofSize = (bytes: number) => ({ ...manifest, files: [{ ...manifest.files[0]!, bytes }] });
+
+describe('the estimate of what a tier takes', () => {
+  test('has room for a full prefix cache, which is no larger than the file and bounded', () => {
+    expect(prefixBytes(ofSize(7e6))).toBe(7e6);
+    expect(prefixBytes(ofSize(1e9))).toBe(32 * 2 ** 20);
+    // Mapped, packed, and what has been read of prompts.
+    for (const bytes of [7e6, 31e6, 65e6]) expect(footprint(ofSize(bytes)).copy).toBeGreaterThan(2 * bytes + prefixBytes(ofSize(bytes)));
+  });
+
+  test.each([1, 2, 5, 8, 9])('covers %i texts, each with its own cache and rows of a batch', (texts) => {
+    const session = new RecurrentSession();
+    const { trunk, context } = manifest;
+    const caches = Array.from({ length: texts }, () => new KvCache(session, trunk, context.patches));
+    const batch = new KvBatch(session, trunk);
+    batch.seat(caches);
+    const feeds = [...caches.map((cache) => cache.feeds), batch.feeds(texts)];
+    const bytes = feeds.flatMap((each) => Object.values(each)).reduce((sum, { data }) => sum + (data as Float32Array).buffer.byteLength, 0);
+    expect(texts * footprint(manifest).text).toBeGreaterThanOrEqual(bytes);
+  });
+});
 
 describe('room for a load', () => {
   test('is there without evictions while the budget holds all', () => {

@@ -56,7 +56,7 @@ describe('the plan of a pool', () => {
   });
 
   test('refuses memory that not even the smallest tier fits, by the name of the setting', () => {
-    expect(() => plan({ cores: 1, memoryBytes: GIBIBYTE }, { memoryBytes: 1e6 })).toThrow(/stlm-10m takes 20 MiB and the models may take 1: see STLM_MEMORY_MB/);
+    expect(() => plan({ cores: 1, memoryBytes: GIBIBYTE }, { memoryBytes: 1e6 })).toThrow(/stlm-10m takes 27 MiB and the models may take 1: see STLM_MEMORY_MB/);
   });
 
   test('of a server without models has a worker and loads nothing', () => {

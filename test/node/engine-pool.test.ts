@@ -154,6 +154,41 @@ describe('a pool of workers', () => {
     expect((await generate(pool, options)).result.cachedPatches).toBe(promised[0]);
   });
 
+  test('promises nothing of what an unloaded tier had read', async () => {
+    const pool = await openPool();
+    const options = greedy('ab '.repeat(80));
+    await generate(pool, options);
+    await pool.unload(place());
+    await pool.load(place());
+    expect(pool.cachedPatches(TINY, options.prompt, '')).toEqual([0]);
+    expect((await generate(pool, options)).result.cachedPatches).toBe(0);
+  });
+
+  test('breaks a promise of what need not be read again once only, even if no text came of it', async () => {
+    const pool = await openPool({ workerUrl: new URL('engine-forgetful-worker.mjs', import.meta.url) });
+    const options = greedy('ab '.repeat(80));
+    await generate(pool, options);
+    expect(pool.cachedPatches(TINY, options.prompt, '')).toEqual([80]);
+    const { result } = await generate(pool, { ...options, deadlineAtMs: inMs(-1) });
+    expect(result).toMatchObject({ stopCause: 'deadline', decodedPatches: 0, cachedPatches: 0 });
+    expect(pool.cachedPatches(TINY, options.prompt, '')).toEqual([0]);
+  });
+
+  test('keeps what it knows when a text ends that had begun before that was known', async () => {
+    const pool = await openPool();
+    await pool.load(place());
+    const [abort, hog] = [new AbortController(), new AbortController()];
+    const options = greedy('ab '.repeat(80));
+    const busy = generate(pool, greedy('', { ...endless, deadlineAtMs: inMs(600_000) }), hog.signal);
+    const early = generate(pool, options, abort.signal);
+    await generate(pool, { ...options, deadlineAtMs: inMs(300_000) });
+    abort.abort();
+    expect((await early).result).toMatchObject({ stopCause: 'cancelled', cachedPatches: 0 });
+    expect(pool.cachedPatches(TINY, options.prompt, '')).toEqual([80]);
+    hog.abort();
+    await busy;
+  });
+
   test('runs the earlier deadline first, whichever came first', async () => {
     const pool = await openPool();
     await pool.load(place());
@@ -244,6 +279,15 @@ describe('a worker that dies', () => {
     const again: Uint8Array[] = [];
     for await (const bytes of pool.generate(place(1), greedy(PROMPT), new AbortController().signal)) again.push(bytes);
     expect(textOf(again)).toBe(expected);
+  }, 30_000);
+
+  test('takes with it what it had read', async () => {
+    const pool = await openPool({ workerUrl: mortal });
+    const options = greedy('ab '.repeat(80));
+    await generate(pool, options);
+    await expect(generate(pool, greedy('', { seed: DEADLY_SEED }))).rejects.toThrow(WorkerCrashedError);
+    await expect.poll(() => pool.isWarm(place()), { timeout: 10_000 }).toBe(true);
+    expect(pool.cachedPatches(TINY, options.prompt, '')).toEqual([0]);
   }, 30_000);
 
   test.skipIf(process.platform !== 'linux')('leaves none of its sessions’ threads behind', async () => {

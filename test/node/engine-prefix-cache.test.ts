@@ -125,6 +125,22 @@ describe('a text whose prompt begins like an earlier one', () => {
     expect(again.text).toBe((await generate(prompt, prefixCache(0))).text);
   });
 
+  test('is not given up as too late when another has read it meanwhile', async () => {
+    const prefixes = prefixCache(1e7);
+    const pace = new Pace({ prefillPatchMs: 10, decodePatchMs: 1 });
+    const parts = { session: new RecurrentSession(), shape, pace, prefixes, nowMs: () => 0 };
+    const waiting = new Solo(parts, greedy(SHARED, { maxBytes: 1, deadlineAtMs: 100 }));
+    await generate(SHARED, prefixes);
+    await waiting.step();
+    expect(waiting.outcome).toMatchObject({ stopCause: 'length', cachedPatches: 40 });
+  });
+
+  test('says what need not be read of it though nothing is to be written', async () => {
+    const prefixes = prefixCache(1e7);
+    await generate(SHARED, prefixes);
+    expect((await generate(SHARED, prefixes, { maxBytes: 0 })).outcome).toMatchObject({ decodedPatches: 0, cachedPatches: 40 });
+  });
+
   test('of another key reads it all', async () => {
     const prefixes = prefixCache(1e7);
     await generate(SHARED, prefixes, { cacheSalt: 'me' });

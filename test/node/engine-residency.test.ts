@@ -4,12 +4,15 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { TierQuarantinedError, TierUnavailableError } from '../../functions/engine/errors.js';
-import { footprint } from '../../functions/engine/memory.js';
+import { Generation } from '../../functions/engine/generate.js';
+import { footprint, prefixBytes } from '../../functions/engine/memory.js';
 import { monotonicMs } from '../../functions/engine/monotonic.js';
+import { bestRuntime } from '../../functions/engine/open-session.js';
 import { type PoolOptions, WorkerPool } from '../../functions/engine/pool.js';
+import { loadTier, releaseTier } from '../../functions/engine/tier.js';
 import type { GenerateOptions, Placement } from '../../functions/engine/types.js';
 import { seededRandom } from '../load/seeded.js';
-import { greedy, openRegistry, textOf, tieredModels } from './engine-models.js';
+import { greedy, openRegistry, textOf, tieredModels, tinyModel } from './engine-models.js';
 
 const WORKER = new URL('../../dist/functions/engine/worker.js', import.meta.url);
 const [SMALL, MEDIUM, LARGE] = ['stlm-small', 'stlm-medium', 'stlm-large'] as const;
@@ -106,6 +109,18 @@ describe('an unloaded tier', () => {
     expect(await text).toHaveLength(400);
     expect(warm()).toEqual([]);
     expect(await generate(pool, at(SMALL))).toBe(expected);
+  });
+
+  test('keeps nothing of prompts or texts', async () => {
+    const { file, shape, manifest } = await tinyModel();
+    const loaded = await loadTier({ tier: SMALL, file, shape, prefixBytes: prefixBytes(manifest), pace: manifest.latencySeed }, { ...(await bestRuntime()), threads: 1 });
+    const texts = [1, 2].map((seed) => new Generation({ ...loaded, nowMs: monotonicMs }, greedy('ab '.repeat(40), { seed })));
+    while (texts.some(({ ready }) => !ready)) for (const text of texts.filter(({ ready }) => !ready)) await loaded.runner.run([text]);
+    await loaded.runner.run(texts);
+    expect(loaded.prefixes.bytes).toBeGreaterThan(0);
+    await releaseTier(loaded);
+    expect(loaded.prefixes.bytes).toBe(0);
+    await expect(loaded.runner.run(texts)).rejects.toThrow('the session has been released');
   });
 
   test('that a request wants while its last text runs is kept', async () => {
