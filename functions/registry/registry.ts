@@ -39,7 +39,8 @@ export class Registry {
         }
       }),
     );
-    manifests.sort((a, b) => a.parameters.unique - b.parameters.unique);
+    // Of the same size, by name: a folder lists them in any order.
+    manifests.sort((a, b) => a.parameters.unique - b.parameters.unique || (a.id < b.id ? -1 : 1));
     return new Registry(store, cache, manifests, quarantine);
   }
 
