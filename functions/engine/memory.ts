@@ -17,6 +17,8 @@ const RESIDENT_PER_CACHE_BYTE = 2;
 const ROWS_PER_TEXT = 2;
 /** 6,500 patches of 10M, 7,600 of 50M or 5,400 of 100M. */
 const MOST_PREFIX_BYTES = 32 * 2 ** 20;
+/** Fewer, and the clients of a tiny tier would take each other's beginnings away. */
+const FEWEST_PREFIX_CONTEXTS = 8;
 /** A copy stays so long at least: two tiers that do not fit together would else take turns at every request, at up to 0.3 s a load. */
 const LEAST_STAY_MS = 5_000;
 
@@ -28,16 +30,20 @@ export interface Footprint {
 }
 
 export function footprint(manifest: Manifest): Footprint {
-  const { trunk, context } = manifest;
   return {
     copy: Math.ceil(RESIDENT_PER_FILE_BYTE * fileBytes(manifest)) + RESIDENT_FIXED_BYTES + prefixBytes(manifest),
-    text: (RESIDENT_PER_CACHE_BYTE + ROWS_PER_TEXT) * 2 * 4 * trunk.layers * trunk.kvHeads * trunk.headDim * context.patches,
+    text: (RESIDENT_PER_CACHE_BYTE + ROWS_PER_TEXT) * contextBytes(manifest),
   };
 }
 
-/** What a tier's prefix cache may take in each worker: no more than its file, so that a small tier stays one. */
+/** What a tier's prefix cache may take in each worker: as much as its file, so that a small tier stays one. */
 export function prefixBytes(manifest: Manifest): number {
-  return Math.min(MOST_PREFIX_BYTES, fileBytes(manifest));
+  return Math.min(MOST_PREFIX_BYTES, Math.max(fileBytes(manifest), FEWEST_PREFIX_CONTEXTS * contextBytes(manifest)));
+}
+
+/** Keys and values, in float32, of as many patches as the context holds. */
+function contextBytes({ trunk, context }: Manifest): number {
+  return 2 * 4 * trunk.layers * trunk.kvHeads * trunk.headDim * context.patches;
 }
 
 function fileBytes({ files, defaultPrecision }: Manifest): number {

@@ -18,8 +18,10 @@ const { manifest } = await tinyModel();
 const ofSize = (bytes: number) => ({ ...manifest, files: [{ ...manifest.files[0]!, bytes }] });
 
 describe('the estimate of what a tier takes', () => {
-  test('has room for a full prefix cache, which is no larger than the file and bounded', () => {
+  test('has room for a full prefix cache, which is as large as the file, holds some contexts in any case, and is bounded', () => {
     expect(prefixBytes(ofSize(7e6))).toBe(7e6);
+    // Of 128 patches, each 64 keys and 64 values in 2 layers.
+    expect(prefixBytes(ofSize(1))).toBe(8 * 128 * 2 * 64 * 2 * 4);
     expect(prefixBytes(ofSize(1e9))).toBe(32 * 2 ** 20);
     // Mapped, packed, and what has been read of prompts.
     for (const bytes of [7e6, 31e6, 65e6]) expect(footprint(ofSize(bytes)).copy).toBeGreaterThan(2 * bytes + prefixBytes(ofSize(bytes)));
