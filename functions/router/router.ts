@@ -248,6 +248,7 @@ export function createRouter({ engine, nowMs, log, record, policy = DEFAULT_POLI
     const now = nowMs();
     ledgers = ledgers.map((ledger, worker) => broughtUpTo(now, ledger, worker));
     const { request, decision } = admission;
+    headroom = pay(headroom, engine.workers, usedMs(admission, outcome) - admission.bookedMs / request.generations);
     const generationsLeft = admission.generationsLeft - 1;
     if (generationsLeft > 0) admissions.set(ticket, { ...admission, generationsLeft });
     else {
@@ -259,8 +260,7 @@ export function createRouter({ engine, nowMs, log, record, policy = DEFAULT_POLI
     record?.(outcomeRecord({ request, decision }, outcome, { nowMs: now, othersBusy }));
     if (outcome.kind === 'failed' || outcome.result.stopCause === 'cancelled') return;
     const { result } = outcome;
-    const { queueMs, loadMs, prefillMs, decodeMs, decodeAloneMs } = result.timings;
-    headroom = pay(headroom, engine.workers, prefillMs + decodeAloneMs - admission.bookedMs / request.generations);
+    const { queueMs, loadMs, prefillMs, decodeMs } = result.timings;
     model = learnCompute(model, { placement, lengthClass: request.lengthClass, othersBusy, result });
     if (admission.alone && lastTickets.get(placement.worker) === ticket) model = learnBetween(model, result);
     if (request.generations === 1) {
@@ -268,6 +268,13 @@ export function createRouter({ engine, nowMs, log, record, policy = DEFAULT_POLI
       const overheadMs = now - admission.admittedAtMs - queueMs - loadMs - prefillMs - decodeMs;
       model = learnOverhead(model, Math.min(MOST_OVERHEAD_MS, Math.max(0, overheadMs)));
     }
+  }
+
+  /** Compute of one generation that has ended; of one that did not say, its booking less what the ledger holds to be still undone. */
+  function usedMs({ decision: { ticket, placement }, request, bookedMs, generationsLeft }: Admission, outcome: Outcome): number {
+    if (outcome.kind === 'finished') return outcome.result.timings.prefillMs + outcome.result.timings.decodeAloneMs;
+    const undoneMs = ledgers[placement.worker]?.bookings.find((booking) => booking.ticket === ticket)?.remainingMs ?? 0;
+    return Math.max(0, bookedMs / request.generations - undoneMs / generationsLeft);
   }
 
   function othersBusySince({ admittedAtMs, busyMs, decision }: Admission, now: number): number {

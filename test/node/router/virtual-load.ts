@@ -54,7 +54,7 @@ export function routeRequest(fields: Partial<RouteRequest> & { budgetMs: number;
 }
 
 /** Routes a request and, if admitted, runs it to its end. */
-export async function serve({ engine, router }: VirtualServer, request: RouteRequest): Promise<Served> {
+export async function serve({ engine, router }: VirtualServer, request: RouteRequest, signal = new AbortController().signal): Promise<Served> {
   const answer = router.route(request);
   if (answer.kind !== 'admitted') return { request, answer };
   const options = {
@@ -69,7 +69,7 @@ export async function serve({ engine, router }: VirtualServer, request: RouteReq
     cacheSalt: '',
     deadlineAtMs: answer.deadlineAtMs,
   };
-  const generation = follow(router, answer, engine.generate(answer.placement, options, new AbortController().signal));
+  const generation = follow(router, answer, engine.generate(answer.placement, options, signal));
   for (;;) {
     const step = await generation.next();
     if (step.done) return { request, answer, result: step.value, actualMs: engine.nowMs() - request.arrivalMs };
