@@ -4,9 +4,10 @@
  */
 import type { Engine, Placement } from '../engine/types.js';
 import type { LogRecord } from '../schema/decision-log.js';
-import { advance, block, book, drainRate, idleLedger, reestimate, release, unblock, type WorkerLedger } from './admit.js';
+import { advance, block, book, drainRate, idleLedger, lastEndMs, reestimate, release, unblock, type WorkerLedger } from './admit.js';
 import { choose, verdict, bestPlacement, type Choice, type Placements } from './choose.js';
 import { evaluate, type Evaluation, othersBusy, type Surroundings } from './evaluate.js';
+import { companyIn, rowsOf } from './company.js';
 import { accrue, fullHeadroom, pay } from './headroom.js';
 import { policyNamed, qualityFirst } from './policy.js';
 import { learnBetween, learnCompute, learnLoad, learnOverhead, learnPromise, type LatencyModel, overhead, predictCompute, seedModel, tierModel } from './predict.js';
@@ -193,6 +194,7 @@ export function createRouter({ engine, nowMs, log, record, policy = DEFAULT_POLI
         remainingMs: candidate.workMs,
         promisedMs: candidate.promisedMs,
         runMs: candidate.runMs,
+        sharedTier: request.sharesRuns ? candidate.tier : undefined,
       }),
     );
     headroom = pay(headroom, engine.workers, candidate.workMs);
@@ -222,7 +224,10 @@ export function createRouter({ engine, nowMs, log, record, policy = DEFAULT_POLI
   function progress({ ticket, placement }: Decision, bytes: number): void {
     const admission = admissions.get(ticket);
     if (admission === undefined) return;
-    const { request } = admission;
+    const { request, generationsLeft } = admission;
+    const { tier, worker } = placement;
+    const costs = tierModel(model, tier);
+    const rows = rowsOf(request.sharesRuns, generationsLeft, costs);
     const doneBytes = admission.bytes + bytes;
     const patches = admission.patches + 1;
     admissions.set(ticket, { ...admission, bytes: doneBytes, patches });
@@ -230,16 +235,23 @@ export function createRouter({ engine, nowMs, log, record, policy = DEFAULT_POLI
       model,
       placement,
       {
-        promptPatches: request.promptPatches[placement.tier] as number,
+        promptPatches: request.promptPatches[tier] as number,
         decodedPatches: patches / request.generations,
-        maxBytes: Math.max(0, request.maxBytes * request.generations - doneBytes),
+        maxBytes: Math.max(0, request.maxBytes - doneBytes / request.generations),
+        rows,
         lengthClass: request.lengthClass,
       },
-      othersBusy(ledgers, placement.worker, nowMs(), 1),
+      othersBusy(ledgers, worker, nowMs(), 1),
     );
     // What is left is all decoding, its first patch too.
-    const remainingMs = ahead.decodeMs + ahead.stepMs;
-    setLedger(placement.worker, (ledger) => reestimate(broughtUpTo(nowMs(), ledger, placement.worker), ticket, remainingMs, ahead.stepMs));
+    const decodeMs = (generationsLeft / rows) * ahead.decodeMs + ahead.stepMs;
+    setLedger(worker, (before) => {
+      const ledger = broughtUpTo(nowMs(), before, worker);
+      const own = ledger.bookings.findIndex((booking) => booking.ticket === ticket);
+      const first = request.sharesRuns ? ledger.bookings.slice(0, own) : [];
+      const company = companyIn(first, tier, costs, { decodeMs, rows, endMs: lastEndMs(ledger.bookings.slice(0, own), ledger.asOfMs) + decodeMs });
+      return reestimate(ledger, ticket, company.share * decodeMs, company.stretch * ahead.stepMs);
+    });
   }
 
   function observe({ ticket, placement }: Decision, outcome: Outcome): void {
@@ -270,9 +282,9 @@ export function createRouter({ engine, nowMs, log, record, policy = DEFAULT_POLI
     }
   }
 
-  /** Compute of one generation that has ended; of one that did not say, its booking less what the ledger holds to be still undone. */
+  /** Its part of the runs of one generation that has ended; of one that did not say, its booking less what the ledger holds to be still undone. */
   function usedMs({ decision: { ticket, placement }, request, bookedMs, generationsLeft }: Admission, outcome: Outcome): number {
-    if (outcome.kind === 'finished') return outcome.result.timings.prefillMs + outcome.result.timings.decodeAloneMs;
+    if (outcome.kind === 'finished') return outcome.result.timings.prefillMs + outcome.result.timings.decodeMs / outcome.result.meanBatch;
     const undoneMs = ledgers[placement.worker]?.bookings.find((booking) => booking.ticket === ticket)?.remainingMs ?? 0;
     return Math.max(0, bookedMs / request.generations - undoneMs / generationsLeft);
   }

@@ -29,6 +29,8 @@ export interface VirtualMachine {
   readonly quarantined?: readonly string[];
   /** Tiers for which there is no memory where they are not warm yet. */
   readonly roomless?: readonly string[];
+  /** What each further text in a decode run adds to it, as a share of a run of one. */
+  readonly slope?: number;
   /** How much longer a load takes than the tier says. */
   readonly loadSlowdown?: number;
 }
@@ -45,7 +47,10 @@ interface Job {
   patches: number;
   prefillMs: number;
   decodeMs: number;
-  loadMs: number;
+  decodeAloneMs: number;
+  decodeRuns: number;
+  decodeTexts: number;
+  readonly loadMs: number;
   firstByteMs: number | undefined;
   readonly emit: (event: Uint8Array | GenerateResult) => void;
 }
@@ -160,6 +165,9 @@ export class VirtualEngine implements Engine {
       patches: 0,
       prefillMs: 0,
       decodeMs: 0,
+      decodeAloneMs: 0,
+      decodeRuns: 0,
+      decodeTexts: 0,
       loadMs,
       firstByteMs: undefined,
       emit: (event) => {
@@ -190,24 +198,34 @@ export class VirtualEngine implements Engine {
   #turn(worker: number): void {
     const jobs = this.#jobs[worker] ?? [];
     if (this.#busy[worker]) return;
-    const job = jobs.toSorted((a, b) => a.options.deadlineAtMs - b.options.deadlineAtMs || a.order - b.order)[0];
+    const together = nextRun(jobs);
+    const [job] = together;
     if (job === undefined) return;
     const chunk = Math.min(job.unreadPatches, chunkPatches(job.tier.trunk));
     const decodes = chunk === job.unreadPatches;
-    const expectedMs = this.#slowness(worker) * ((chunk - (decodes ? 1 : 0)) * job.tier.prefillPatchMs + (decodes ? job.tier.decodePatchMs : 0));
-    const cause = job.signal.aborted ? 'cancelled' : this.#nowMs + 1.1 * expectedMs > job.options.deadlineAtMs ? 'deadline' : undefined;
-    if (cause !== undefined) {
-      this.#end(worker, job, cause);
+    const factor = 1 + (this.#machine.slope ?? 0.2) * (together.length - 1);
+    const expectedMs = this.#slowness(worker) * factor * ((chunk - (decodes ? 1 : 0)) * job.tier.prefillPatchMs + (decodes ? job.tier.decodePatchMs : 0));
+    for (const each of together) {
+      const cause = each.signal.aborted ? 'cancelled' : this.#nowMs + 1.1 * expectedMs > each.options.deadlineAtMs ? 'deadline' : undefined;
+      if (cause === undefined) continue;
+      this.#end(worker, each, cause);
       return this.#turn(worker);
     }
     this.#busy[worker] = true;
     const runMs = expectedMs * (0.9 + 0.2 * this.#machine.random());
     this.at(this.#nowMs + runMs, () => {
       this.#busy[worker] = false;
-      job.unreadPatches -= chunk;
-      if (job.patches === 0) job.prefillMs += runMs;
-      else job.decodeMs += runMs;
-      if (decodes) this.#emitPatch(worker, job);
+      for (const each of together) {
+        each.unreadPatches -= chunk;
+        if (each.patches === 0) each.prefillMs += runMs;
+        else {
+          each.decodeMs += runMs;
+          each.decodeAloneMs += runMs / factor;
+          each.decodeRuns += 1;
+          each.decodeTexts += together.length;
+        }
+        if (decodes) this.#emitPatch(worker, each);
+      }
       this.#turn(worker);
     });
   }
@@ -234,13 +252,13 @@ export class VirtualEngine implements Engine {
       completionBytes: job.bytes,
       decodedPatches: job.patches,
       contextTruncated: false,
-      meanBatch: 1,
+      meanBatch: job.decodeRuns > 0 ? job.decodeTexts / job.decodeRuns : 1,
       timings: {
         queueMs: wholeMs - job.loadMs - job.prefillMs - job.decodeMs,
         loadMs: job.loadMs,
         prefillMs: job.prefillMs,
         decodeMs: job.decodeMs,
-        decodeAloneMs: job.decodeMs,
+        decodeAloneMs: job.decodeAloneMs,
         firstByteMs: job.firstByteMs ?? wholeMs,
       },
     });
@@ -250,6 +268,16 @@ export class VirtualEngine implements Engine {
     const shared = this.#busy.some((busy, other) => busy && other !== worker) ? this.#machine.sharing : 1;
     return shared * this.#machine.slowdownAt(this.#nowMs);
   }
+}
+
+/** The earliest deadline's text, with those of its tier that may share its runs once all of them are read. */
+function nextRun(jobs: readonly Job[]): readonly Job[] {
+  const waiting = jobs.toSorted((a, b) => a.options.deadlineAtMs - b.options.deadlineAtMs || a.patches - b.patches || a.order - b.order);
+  const first = waiting[0];
+  if (first === undefined || first.options.seed !== undefined) return waiting.slice(0, 1);
+  const together = waiting.filter(({ tier, options }) => tier === first.tier && options.seed === undefined).slice(0, chunkPatches(first.tier.trunk));
+  const unread = together.find(({ patches }) => patches === 0);
+  return unread === undefined ? together : [unread];
 }
 
 /** All promise callbacks that can run have run once a macrotask comes up. */
