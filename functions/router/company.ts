@@ -23,11 +23,7 @@ export interface Company {
 
 const NONE: Company = { share: 1, stretch: 1 };
 
-/**
- * What texts of a request share among themselves.
- *
- * @returns how many decode in one run.
- */
+/** How many of a request's texts decode in one run. */
 export function rowsOf(sharesRuns: boolean, generations: number, { mostRows }: Pick<TierModel, 'mostRows'>): number {
   return sharesRuns ? Math.min(generations, mostRows) : 1;
 }

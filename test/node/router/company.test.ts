@@ -44,7 +44,10 @@ describe('texts that may share runs', () => {
     };
     const [apart, together] = [await burst(false), await burst(true)];
     expect(together.length).toBeGreaterThan((slope < 0.5 ? 2 : 1.2) * apart.length);
-    expect(together.filter(({ result }) => result?.completionBytes === 200)).toHaveLength(together.length);
+    const promised = together.filter(({ answer }) => (answer as Decision).tiers[0]!.verdict === 'fits');
+    expect(promised.length).toBeGreaterThan(0.9 * together.length);
+    expect(promised.filter(({ result }) => result?.completionBytes === 200).length).toBeGreaterThanOrEqual(0.9 * promised.length);
+    expect(Math.max(...together.map(({ actualMs = 0 }) => actualMs))).toBeLessThan(2_010);
     expect(Math.max(...together.map(({ actualMs = 0 }) => actualMs))).toBeGreaterThan(1_000);
   });
 

@@ -1,8 +1,10 @@
 /**
  * An engine in virtual time: workers that run patches earliest deadline first and cost what they are told to, so that a minute of
- * load is routed in a moment and every run of a test is the same run. It implements the engine's contract, nothing of its workings.
+ * load is routed in a moment and every run of a test is the same run. It implements the engine's contract, and of its workings
+ * only how texts share runs.
  */
 import type { Engine, GenerateOptions, GenerateResult, Placement, StopCause, TierStatus } from '../../../functions/engine/types.js';
+import { chooseRun, type Waiting } from '../../../functions/engine/choose-run.js';
 import { chunkPatches } from '../../../functions/engine/chunk.js';
 import type { Manifest } from '../../../functions/schema/manifest.js';
 
@@ -198,12 +200,15 @@ export class VirtualEngine implements Engine {
   #turn(worker: number): void {
     const jobs = this.#jobs[worker] ?? [];
     if (this.#busy[worker]) return;
-    const together = nextRun(jobs);
-    const [job] = together;
-    if (job === undefined) return;
+    const [first, ...others] = jobs
+      .toSorted((a, b) => a.options.deadlineAtMs - b.options.deadlineAtMs || a.patches - b.patches || a.order - b.order)
+      .map((job) => this.#waiting(worker, job));
+    if (first === undefined) return;
+    const together = chooseRun([first, ...others], this.#nowMs).map(({ job }) => job);
+    const job = together[0]!;
     const chunk = Math.min(job.unreadPatches, chunkPatches(job.tier.trunk));
     const decodes = chunk === job.unreadPatches;
-    const factor = 1 + (this.#machine.slope ?? 0.2) * (together.length - 1);
+    const factor = this.#batchFactor(together.length);
     const expectedMs = this.#slowness(worker) * factor * ((chunk - (decodes ? 1 : 0)) * job.tier.prefillPatchMs + (decodes ? job.tier.decodePatchMs : 0));
     for (const each of together) {
       const cause = each.signal.aborted ? 'cancelled' : this.#nowMs + 1.1 * expectedMs > each.options.deadlineAtMs ? 'deadline' : undefined;
@@ -228,6 +233,22 @@ export class VirtualEngine implements Engine {
       }
       this.#turn(worker);
     });
+  }
+
+  /** As the engine's workers see what waits for a run. */
+  #waiting(worker: number, job: Job): Waiting & { readonly job: Job } {
+    const { tier, options, patches, bytes, unreadPatches } = job;
+    const stepMs = this.#slowness(worker) * tier.decodePatchMs;
+    const readMs = patches > 0 ? 0 : this.#slowness(worker) * (unreadPatches - 1) * tier.prefillPatchMs + stepMs;
+    const runs = Math.ceil((options.maxBytes - bytes) / tier.bytesPerPatch) - (patches > 0 ? 0 : 1);
+    const likelyMs = (texts: number) => stepMs * this.#batchFactor(texts);
+    const cautiousMs = (texts: number) => 1.1 * likelyMs(texts);
+    const shares = options.seed === undefined ? { tier: tier.id, most: chunkPatches(tier.trunk), readMs, runs, likelyMs, cautiousMs } : undefined;
+    return { job, deadlineMs: options.deadlineAtMs, aloneMs: readMs + runs * stepMs, shares };
+  }
+
+  #batchFactor(texts: number): number {
+    return 1 + (this.#machine.slope ?? 0.2) * (texts - 1);
   }
 
   #emitPatch(worker: number, job: Job): void {
@@ -268,16 +289,6 @@ export class VirtualEngine implements Engine {
     const shared = this.#busy.some((busy, other) => busy && other !== worker) ? this.#machine.sharing : 1;
     return shared * this.#machine.slowdownAt(this.#nowMs);
   }
-}
-
-/** The earliest deadline's text, with those of its tier that may share its runs once all of them are read. */
-function nextRun(jobs: readonly Job[]): readonly Job[] {
-  const waiting = jobs.toSorted((a, b) => a.options.deadlineAtMs - b.options.deadlineAtMs || a.patches - b.patches || a.order - b.order);
-  const first = waiting[0];
-  if (first === undefined || first.options.seed !== undefined) return waiting.slice(0, 1);
-  const together = waiting.filter(({ tier, options }) => tier === first.tier && options.seed === undefined).slice(0, chunkPatches(first.tier.trunk));
-  const unread = together.find(({ patches }) => patches === 0);
-  return unread === undefined ? together : [unread];
 }
 
 /** All promise callbacks that can run have run once a macrotask comes up. */
