@@ -29,6 +29,8 @@ export interface RouterDependencies {
   readonly maxBookings?: number;
 }
 
+type Refused = Exclude<Choice<Evaluation>, { readonly kind: 'take' }>;
+
 const DEFAULT_MAX_BOOKINGS = 64;
 const DEFAULT_POLICY = 'budget-first';
 const LEAST_RETRY_MS = 10;
@@ -132,17 +134,17 @@ export function createRouter({ engine, nowMs, log, record, policy = DEFAULT_POLI
     return { around, tiers, choice, forecasts: tiers.map((placements) => forecast(bestPlacement(placements), request.budgetMs)) };
   }
 
-  function refuse(kind: Refusal['kind'], tiers: readonly Placements<Evaluation>[], forecasts: readonly TierForecast[]): Refusal {
-    const placements = tiers.flat().filter(({ available }) => available);
-    switch (kind) {
+  /** Speaks only of what the request could be admitted to. */
+  function refuse(choice: Refused, tiers: readonly TierForecast[]): Refusal {
+    switch (choice.kind) {
       case 'unavailable':
-        return { kind, tiers: forecasts };
+        return { kind: choice.kind, tiers };
       case 'infeasible':
-        return { kind, cheapestMs: Math.ceil(Math.min(...placements.map(({ cheapestMs }) => cheapestMs))), tiers: forecasts };
+        return { kind: choice.kind, cheapestMs: Math.ceil(Math.min(...choice.usable.map(({ cheapestMs }) => cheapestMs))), tiers };
       case 'overloaded':
-        return { kind, retryAfterMs: retryAfterMs(placements.map(drainMs)), tiers: forecasts };
+        return { kind: choice.kind, retryAfterMs: retryAfterMs(choice.usable.map(drainMs)), tiers };
       case 'loading':
-        return { kind, retryAfterMs: retryAfterMs(placements.map(({ waitMs, loadMs }) => waitMs + loadMs)), tiers: forecasts };
+        return { kind: choice.kind, retryAfterMs: retryAfterMs(choice.usable.map(({ waitMs, loadMs }) => waitMs + loadMs)), tiers };
     }
   }
 
@@ -169,17 +171,17 @@ export function createRouter({ engine, nowMs, log, record, policy = DEFAULT_POLI
   }
 
   function explain(request: RouteRequest): Decision | Refusal {
-    const { tiers, choice, forecasts } = consider(request);
-    return choice.kind === 'take' ? decide(request, choice.candidate, choice.reason, forecasts) : refuse(choice.kind, tiers, forecasts);
+    const { choice, forecasts } = consider(request);
+    return choice.kind === 'take' ? decide(request, choice.candidate, choice.reason, forecasts) : refuse(choice, forecasts);
   }
 
   function route(request: RouteRequest): Decision | Refusal {
     const { around, tiers, choice, forecasts } = consider(request);
     if ('warm' in choice && choice.warm !== undefined) warming.want({ tier: choice.warm.tier, worker: choice.warm.worker });
-    if (choice.kind === 'infeasible') remeasure(tiers.flat());
+    if (choice.kind === 'infeasible') remeasure(choice.usable);
     if (choice.kind !== 'take') {
       warming.loadWanted();
-      const refusal = refuse(choice.kind, tiers, forecasts);
+      const refusal = refuse(choice, forecasts);
       record?.(decisionRecord({ request, around, tiers, policy, answer: refusal }));
       return refusal;
     }
@@ -217,7 +219,7 @@ export function createRouter({ engine, nowMs, log, record, policy = DEFAULT_POLI
   }
 
   function remeasure(evaluations: readonly Evaluation[]): void {
-    const [soonest] = evaluations.filter(({ available, warm }) => available && warm).toSorted((a, b) => a.cheapestMs - b.cheapestMs);
+    const [soonest] = evaluations.filter(({ warm }) => warm).toSorted((a, b) => a.cheapestMs - b.cheapestMs);
     if (soonest !== undefined) warming.remeasure({ tier: soonest.tier, worker: soonest.worker });
   }
 
