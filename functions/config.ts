@@ -4,8 +4,9 @@
  * @module
  */
 import { z } from 'zod';
+import type { Registry } from './registry/registry.js';
 import { BUDGET_DEFAULTS } from './router/budget.js';
-import { POLICIES, policyNamed } from './router/policy.js';
+import { POLICIES, policyNamed, tierFixedBy } from './router/policy.js';
 import { tierId } from './schema/manifest.js';
 import { MAX_BUDGET_MS } from './schema/request.js';
 
@@ -103,4 +104,20 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   const parsed = environmentSchema.safeParse(set);
   if (parsed.success) return parsed.data;
   throw new ConfigError(parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; '));
+}
+
+/**
+ * @throws {ConfigError} for a tier that is named and that there is not; one that is quarantined may be preloaded, as the log says why it
+ * is not, but a policy that runs nothing else would refuse every request.
+ */
+export function checkTiers({ policy, pool }: Pick<Config, 'policy' | 'pool'>, { manifests, quarantine }: Pick<Registry, 'manifests' | 'quarantine'>): void {
+  const served = manifests.map(({ id }) => id);
+  const fixed = tierFixedBy(policy);
+  if (fixed !== undefined && !served.includes(fixed)) throw new ConfigError(`STLM_POLICY: ${missing([fixed], served)}`);
+  const unknown = pool.preload === 'all' ? [] : pool.preload.filter((id) => !served.includes(id) && !quarantine.has(id));
+  if (unknown.length > 0) throw new ConfigError(`STLM_PRELOAD: ${missing(unknown, served)}`);
+}
+
+function missing(ids: readonly string[], served: readonly string[]): string {
+  return `there is no usable ${ids.join(', ')}, but ${served.join(', ') || 'no tier at all'}`;
 }

@@ -5,7 +5,7 @@ import { pino, stdSerializers } from 'pino';
 import { KeyRing } from '../access/keys.js';
 import { Limits } from '../access/limits.js';
 import { createApp } from '../app.js';
-import type { Config } from '../config.js';
+import { checkTiers, type Config } from '../config.js';
 import { openDecisionLog } from '../decision-log.js';
 import { Drain } from '../drain.js';
 import { bestRuntime } from '../engine/open-session.js';
@@ -30,6 +30,7 @@ export async function deploy({ artifacts, cache, pool, keysFile, budgetDefaults,
   const { fallback } = await bestRuntime();
   if (fallback !== undefined) logger.warn({ error: fallback }, 'no direct binding to ONNX Runtime here: models run through onnxruntime-node');
   const registry = await Registry.open(openStore(artifacts), new ModelFileCache(join(cache, 'files')));
+  checkTiers({ policy, pool }, registry);
   const { preload, ...plan } = poolPlan(thisMachine(), registry.manifests, pool);
   const keys = await readKeys(keysFile);
   const workerUrl = new URL('../engine/worker.js', import.meta.url);

@@ -8,12 +8,14 @@
 export interface Booking {
   readonly ticket: number;
   readonly deadlineAtMs: number;
-  /** Expected compute still to do, as if there were no deadline. */
+  /** Expected compute that it still adds to the worker's, as if there were no deadline. */
   readonly remainingMs: number;
-  /** How much of that no later admission may take away. */
+  /** How much of that no later admission may take away; all of it if more. */
   readonly promisedMs: number;
   /** The longest stretch of it that nothing can interrupt: one run. */
   readonly runMs: number;
+  /** Others of this tier may decode in its runs; absent if it has its runs to itself. */
+  readonly sharedTier?: string | undefined;
 }
 
 export interface WorkerLedger {
@@ -76,14 +78,14 @@ export function advance(ledger: WorkerLedger, nowMs: number): WorkerLedger {
   return { ...ledger, bookings, asOfMs: nowMs, busyMs: ledger.busyMs + busyMs, utilisation };
 }
 
-function worked({ ticket, deadlineAtMs, remainingMs, promisedMs, runMs }: Booking, doneMs: number): Booking {
-  return { ticket, deadlineAtMs, remainingMs: remainingMs - doneMs, promisedMs: Math.max(0, promisedMs - doneMs), runMs };
+function worked({ ticket, deadlineAtMs, remainingMs, promisedMs, runMs, sharedTier }: Booking, doneMs: number): Booking {
+  return { ticket, deadlineAtMs, remainingMs: remainingMs - doneMs, promisedMs: Math.max(0, promisedMs - doneMs), runMs, sharedTier };
 }
 
 /** Replaces the guess of a booking's remaining work by what its progress shows; progress also means that a run has just ended. */
 export function reestimate(ledger: WorkerLedger, ticket: number, remainingMs: number, runMs: number): WorkerLedger {
   const bookings = ledger.bookings.map((booking) =>
-    booking.ticket === ticket ? { ...booking, remainingMs, runMs, promisedMs: Math.min(booking.promisedMs, remainingMs) } : booking,
+    booking.ticket === ticket ? { ...booking, remainingMs, runMs } : booking,
   );
   return { ...ledger, bookings, inRunUntilMs: ledger.asOfMs };
 }
@@ -172,7 +174,7 @@ function startMs(ledger: WorkerLedger, nowMs: number): number {
   return Math.max(nowMs, ledger.loadingUntilMs, ledger.inRunUntilMs);
 }
 
-function lastEndMs(bookings: readonly Booking[], fromMs: number): number {
+export function lastEndMs(bookings: readonly Booking[], fromMs: number): number {
   return bookings.reduce((end, booking) => endMs(end, booking.remainingMs, booking.deadlineAtMs), fromMs);
 }
 

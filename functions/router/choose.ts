@@ -30,8 +30,10 @@ export interface Candidate {
 
 export type Choice<C extends Candidate> =
   | { readonly kind: 'take'; readonly candidate: C; readonly reason: RouteReason; readonly warm: C | undefined }
-  | { readonly kind: 'infeasible' | 'unavailable' | 'overloaded' }
-  | { readonly kind: 'loading'; readonly warm: C };
+  | { readonly kind: 'unavailable' }
+  /** `usable`: every placement that the policy could have taken, at another time or with another budget. */
+  | { readonly kind: 'infeasible' | 'overloaded'; readonly usable: readonly C[] }
+  | { readonly kind: 'loading'; readonly usable: readonly C[]; readonly warm: C };
 
 const RANK: Record<Reach, number> = { fits: 0, truncates: 1, late: 2 };
 /** Placements whose predictions differ by less than this share, or 1 ms, are as fast as each other: the emptier worker takes it. */
@@ -42,23 +44,23 @@ export type Placements<C extends Candidate> = readonly [C, ...C[]];
 
 /** @param tiers those the request may use, ascending by size. */
 export function choose<C extends Candidate>(tiers: readonly Placements<C>[], policy: Policy): Choice<C> {
-  const usable = tiers.filter(([candidate]) => candidate.available && policy([supposing(candidate, 'fits')]) !== undefined);
-  if (usable.length === 0) return { kind: 'unavailable' };
+  const runnable = tiers.filter(([candidate]) => candidate.available && policy([supposing(candidate, 'fits')]) !== undefined);
+  if (runnable.length === 0) return { kind: 'unavailable' };
 
-  const best = usable.map(bestPlacement);
+  const best = runnable.map(bestPlacement);
   const taken = policy(best);
   if (taken !== undefined) {
-    const larger = usable.slice(best.indexOf(taken) + 1);
+    const larger = runnable.slice(best.indexOf(taken) + 1);
     const warm = larger.flat().findLast((candidate) => !candidate.warm && candidate.reach.warm === 'fits' && prefers(policy, candidate, taken));
     return { kind: 'take', candidate: taken, reason: reasonFor(taken, larger, warm, policy), warm };
   }
-  const placements = usable.flat();
-  if (placements.every((candidate) => candidate.reach.idle === 'late')) return { kind: 'infeasible' };
+  const usable = runnable.flat();
+  if (usable.every((candidate) => candidate.reach.idle === 'late')) return { kind: 'infeasible', usable };
   // Where nothing is warm yet, only loads stand in the way.
   const warm =
-    placements.find((candidate) => !candidate.warm && candidate.reach.warm !== 'late') ??
-    (placements.some((candidate) => candidate.warm) ? undefined : best[0]);
-  return warm === undefined ? { kind: 'overloaded' } : { kind: 'loading', warm };
+    usable.find((candidate) => !candidate.warm && candidate.reach.warm !== 'late') ??
+    (usable.some((candidate) => candidate.warm) ? undefined : best[0]);
+  return warm === undefined ? { kind: 'overloaded', usable } : { kind: 'loading', usable, warm };
 }
 
 function reasonFor<C extends Candidate>(taken: C, larger: readonly Placements<C>[], warm: C | undefined, policy: Policy): RouteReason {

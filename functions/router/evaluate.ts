@@ -4,6 +4,7 @@ import type { Manifest } from '../schema/manifest.js';
 import { backlogMs, crowds, wait, type WorkerLedger } from './admit.js';
 import { cautious } from './caution.js';
 import type { Candidate, Placements, Reach } from './choose.js';
+import { companyIn, rowsOf } from './company.js';
 import { affords, type Headroom } from './headroom.js';
 import { caution, type LatencyModel, margin, overhead, predictCompute, tierModel } from './predict.js';
 import { interruption, type Traffic } from './traffic.js';
@@ -18,7 +19,7 @@ export interface Evaluation extends Candidate {
   readonly expectedMs: number;
   readonly predictedFirstByteMs: number;
   readonly plannedBytes: number;
-  /** Expected compute of all generations, and the longest single run in it. */
+  /** Expected compute that all generations add to the worker's, and the longest single run in it. */
   readonly workMs: number;
   readonly runMs: number;
   /** The work that later admissions may not take away. */
@@ -66,9 +67,12 @@ function evaluatePlacement(request: RouteRequest, { id: tier, trunk }: Manifest,
   const ledger = ledgers[worker] as WorkerLedger;
   const placement = { tier, worker };
   const cachedPatches = request.cachedPatches?.[tier]?.[worker] ?? 0;
-  const work = { ...request, promptPatches: request.promptPatches[tier] as number, cachedPatches };
+  const costs = tierModel(model, tier);
+  const rows = rowsOf(request.sharesRuns, request.generations, costs);
+  const sets = request.generations / rows;
+  const work = { ...request, promptPatches: request.promptPatches[tier] as number, cachedPatches, rows };
   const alone = predictCompute(model, placement, work, 0);
-  const others = othersBusy(ledgers, worker, nowMs, request.generations * (alone.prefillMs + alone.decodeMs));
+  const others = othersBusy(ledgers, worker, nowMs, request.generations * alone.prefillMs + sets * alone.decodeMs);
   const compute = predictCompute(model, placement, work, others);
   const tail = margin(model, tier);
   const extra = overhead(model);
@@ -76,13 +80,17 @@ function evaluatePlacement(request: RouteRequest, { id: tier, trunk }: Manifest,
   const deadlineAtMs = request.arrivalMs + request.budgetMs;
   const elapsedMs = nowMs - request.arrivalMs;
   const prefillMs = request.generations * compute.prefillMs;
-  const decodeMs = request.generations * compute.decodeMs;
-  const workMs = prefillMs + decodeMs;
-  const usualMs = prefillMs + request.generations * compute.usualDecodeMs;
   const queued = wait(ledger, nowMs, deadlineAtMs);
+  const ownDecodeMs = sets * compute.decodeMs;
+  const ownMs = prefillMs + ownDecodeMs;
+  const ahead = request.sharesRuns ? ledger.bookings.filter((booking) => booking.deadlineAtMs <= deadlineAtMs) : [];
+  const company = companyIn(ahead, tier, costs, { decodeMs: ownDecodeMs, rows, endMs: nowMs + queued.worstMs + ownMs });
+  const decodeMs = company.share * ownDecodeMs;
+  const workMs = prefillMs + decodeMs;
+  const usualMs = prefillMs + company.share * sets * compute.usualDecodeMs;
   const warm = around.isWarm(placement);
   // A load under way already stands in the ledger, as time the worker is blocked.
-  const loadMs = warm || around.isLoading(placement) ? 0 : tierModel(model, tier).loadMs;
+  const loadMs = warm || around.isLoading(placement) ? 0 : costs.loadMs;
 
   const reach = (beforeMs: number, idleShareMs: number): Reach => {
     const leftMs = request.budgetMs - elapsedMs - extra.p95Ms - beforeMs;
@@ -94,7 +102,7 @@ function evaluatePlacement(request: RouteRequest, { id: tier, trunk }: Manifest,
   const idleLeftMs = Math.max(0, request.budgetMs - elapsedMs - extra.p95Ms - prefillMs);
   const beforeMs = queued.worstMs + loadMs * LOAD_MARGIN;
   const now = ledger.bookings.length < around.maxBookings ? reach(beforeMs, idleLeftMs) : 'late';
-  const textMs = Math.min(workMs, Math.max(prefillMs, request.budgetMs - elapsedMs - beforeMs));
+  const textMs = Math.min(ownMs, Math.max(prefillMs, request.budgetMs - elapsedMs - beforeMs));
 
   const coming = interruption(around.traffic, ledgers.length, nowMs, queued.expectedMs + loadMs + usualMs, request.budgetMs - elapsedMs);
   const expectedMs = elapsedMs + queued.expectedMs + loadMs + usualMs + coming.medianMs + extra.expectedMs;
@@ -117,8 +125,8 @@ function evaluatePlacement(request: RouteRequest, { id: tier, trunk }: Manifest,
     predictedFirstByteMs: elapsedMs + beforeMs + prefillMs * tail + extra.p95Ms,
     plannedBytes: compute.plannedBytes,
     workMs,
-    runMs: Math.max(compute.stepMs, compute.prefillMs * Math.min(1, chunkPatches(trunk) / (work.promptPatches - cachedPatches))),
-    promisedMs: now === 'fits' ? workMs : prefillMs + LEAST_SHARE * (textMs - prefillMs),
+    runMs: Math.max(company.stretch * compute.stepMs, compute.prefillMs * Math.min(1, chunkPatches(trunk) / (work.promptPatches - cachedPatches))),
+    promisedMs: now === 'fits' ? ownMs : prefillMs + LEAST_SHARE * (textMs - prefillMs),
     cheapestMs: elapsedMs + prefillMs * tail + extra.p95Ms,
     excessMs: Math.max(0, soonestP95Ms - request.budgetMs),
     backlogMs: backlogMs(ledger, nowMs),

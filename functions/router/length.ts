@@ -37,7 +37,7 @@ export function patchesFor(model: LengthModel, bytes: number): number {
 }
 
 /** Natural ends per byte of text. */
-export function stopRate(model: LengthModel): number {
+function stopRate(model: LengthModel): number {
   return (model.stops + PRIOR_STOPS) / (model.stopBytes + PRIOR_STOP_BYTES);
 }
 
@@ -47,11 +47,6 @@ export function stopRate(model: LengthModel): number {
  */
 export function lengthQuantile(model: LengthModel, maxBytes: number, quantile: number): number {
   return Math.min(maxBytes, Math.ceil(-Math.log(1 - quantile) / stopRate(model)));
-}
-
-export function expectedLength(model: LengthModel, maxBytes: number): number {
-  const rate = stopRate(model);
-  return -Math.expm1(-rate * maxBytes) / rate;
 }
 
 export function learnLength(model: LengthModel, text: { bytes: number; patches: number; endedByItself: boolean }): LengthModel {

@@ -29,9 +29,15 @@ export const POLICIES = { 'budget-first': budgetFirst, 'quality-first': qualityF
 
 const FIXED = 'fixed:';
 
+/** The only tier that the policy of that name runs; undefined if it may run any. */
+export function tierFixedBy(name: string): string | undefined {
+  return name.startsWith(FIXED) && name.length > FIXED.length ? name.slice(FIXED.length) : undefined;
+}
+
 /** Undefined for a name that means nothing. */
 export function policyNamed(name: string): Policy | undefined {
-  if (name.startsWith(FIXED) && name.length > FIXED.length) return fixedTier(name.slice(FIXED.length));
+  const tier = tierFixedBy(name);
+  if (tier !== undefined) return fixedTier(tier);
   return Object.hasOwn(POLICIES, name) ? POLICIES[name as keyof typeof POLICIES] : undefined;
 }
 

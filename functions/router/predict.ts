@@ -8,6 +8,7 @@
  * `between` is what a worker spends from run to run: its event loop, the messages to the main thread.
  */
 import type { GenerateResult, Placement } from '../engine/types.js';
+import { chunkPatches } from '../engine/chunk.js';
 import { keptPatches } from '../engine/window.js';
 import type { Manifest } from '../schema/manifest.js';
 import { type BatchCost, batchFactor, learnBatch, UNBATCHED } from './batch.js';
@@ -33,6 +34,8 @@ export interface TierModel {
   readonly decode: Cost;
   /** Of decode runs that are shared. */
   readonly batch: BatchCost;
+  /** Texts in one of them, at most. */
+  readonly mostRows: number;
   readonly loadMs: number;
   readonly contextPatches: number;
   /** False while the costs are the manifest's, measured on another machine. */
@@ -50,7 +53,7 @@ export interface Workload {
   readonly promptPatches: number;
   /** Of these, such as need not be read again because a prompt before began alike; none if absent. */
   readonly cachedPatches?: number;
-  /** Texts in the runs that decode it, itself among them, on average; 1 if absent. */
+  /** Texts like it that decode side by side, itself among them; 1 if absent. */
   readonly rows?: number;
   /** Patches of text that have been decoded already; none if absent. */
   readonly decodedPatches?: number;
@@ -63,6 +66,7 @@ export interface Compute {
   readonly plannedBytes: number;
   /** Expected milliseconds, what lies between runs included; of the planned text. */
   readonly prefillMs: number;
+  /** Of all that decode side by side. */
   readonly decodeMs: number;
   /** The same of a text as long as most: half of all are shorter, where texts end by themselves. */
   readonly usualDecodeMs: number;
@@ -88,7 +92,7 @@ export function seedModel(manifests: readonly Manifest[], workers: number): Late
   };
 }
 
-function seedTier({ latencySeed, context, bytesPerPatch: seedBytesPerPatch }: Manifest): TierModel {
+function seedTier({ latencySeed, context, trunk, bytesPerPatch: seedBytesPerPatch }: Manifest): TierModel {
   // A seed of zero would make every residual infinite.
   const stepMs = Math.max(latencySeed.decodePatchMs, 0.01);
   const prefillPatchMs = Math.max(latencySeed.prefillPatchMs, 0.001);
@@ -97,6 +101,7 @@ function seedTier({ latencySeed, context, bytesPerPatch: seedBytesPerPatch }: Ma
     prefill: guess([stepMs, prefillPatchMs], 1),
     decode: guess([stepMs, stepMs * CONTEXT_SHARE], 1),
     batch: UNBATCHED,
+    mostRows: chunkPatches(trunk),
     loadMs: latencySeed.loadMs,
     contextPatches: context.patches,
     measured: false,
@@ -119,10 +124,11 @@ export function predictCompute(model: LatencyModel, { tier, worker }: Placement,
   const factor = driftFactor(model.drift, tier, worker, othersBusy);
   const [betweenTextsMs, betweenPatchesMs] = model.between.per;
   const pastPatches = work.promptPatches + (work.decodedPatches ?? 0);
-  const shared = factor * batchFactor(costs.batch, work.rows ?? 1);
+  const rows = work.rows ?? 1;
+  const shared = factor * batchFactor(costs.batch, rows);
   const decodeMs = (patches: number): number => {
     const counts = decodeCounts(costs, pastPatches, patches);
-    return shared * costMs(costs.decode, counts) + factor * slideMs(costs, pastPatches, patches) + counts[0] * betweenPatchesMs;
+    return shared * costMs(costs.decode, counts) + rows * factor * slideMs(costs, pastPatches, patches) + counts[0] * betweenPatchesMs;
   };
   const plannedBytes = lengthQuantile(lengths, work.maxBytes, P95);
   return {

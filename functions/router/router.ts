@@ -4,9 +4,10 @@
  */
 import type { Engine, Placement } from '../engine/types.js';
 import type { LogRecord } from '../schema/decision-log.js';
-import { advance, block, book, drainRate, idleLedger, reestimate, release, unblock, type WorkerLedger } from './admit.js';
+import { advance, block, book, drainRate, idleLedger, lastEndMs, reestimate, release, unblock, type WorkerLedger } from './admit.js';
 import { choose, verdict, bestPlacement, type Choice, type Placements } from './choose.js';
 import { evaluate, type Evaluation, othersBusy, type Surroundings } from './evaluate.js';
+import { companyIn, rowsOf } from './company.js';
 import { accrue, fullHeadroom, pay } from './headroom.js';
 import { policyNamed, qualityFirst } from './policy.js';
 import { learnBetween, learnCompute, learnLoad, learnOverhead, learnPromise, type LatencyModel, overhead, predictCompute, seedModel, tierModel } from './predict.js';
@@ -27,6 +28,8 @@ export interface RouterDependencies {
   /** Generations a worker may hold at once; each keeps its KV cache in memory. */
   readonly maxBookings?: number;
 }
+
+type Refused = Exclude<Choice<Evaluation>, { readonly kind: 'take' }>;
 
 const DEFAULT_MAX_BOOKINGS = 64;
 const DEFAULT_POLICY = 'budget-first';
@@ -131,17 +134,17 @@ export function createRouter({ engine, nowMs, log, record, policy = DEFAULT_POLI
     return { around, tiers, choice, forecasts: tiers.map((placements) => forecast(bestPlacement(placements), request.budgetMs)) };
   }
 
-  function refuse(kind: Refusal['kind'], tiers: readonly Placements<Evaluation>[], forecasts: readonly TierForecast[]): Refusal {
-    const placements = tiers.flat().filter(({ available }) => available);
-    switch (kind) {
+  /** Speaks only of what the request could be admitted to. */
+  function refuse(choice: Refused, tiers: readonly TierForecast[]): Refusal {
+    switch (choice.kind) {
       case 'unavailable':
-        return { kind, tiers: forecasts };
+        return { kind: choice.kind, tiers };
       case 'infeasible':
-        return { kind, cheapestMs: Math.ceil(Math.min(...placements.map(({ cheapestMs }) => cheapestMs))), tiers: forecasts };
+        return { kind: choice.kind, cheapestMs: Math.ceil(Math.min(...choice.usable.map(({ cheapestMs }) => cheapestMs))), tiers };
       case 'overloaded':
-        return { kind, retryAfterMs: retryAfterMs(placements.map(drainMs)), tiers: forecasts };
+        return { kind: choice.kind, retryAfterMs: retryAfterMs(choice.usable.map(drainMs)), tiers };
       case 'loading':
-        return { kind, retryAfterMs: retryAfterMs(placements.map(({ waitMs, loadMs }) => waitMs + loadMs)), tiers: forecasts };
+        return { kind: choice.kind, retryAfterMs: retryAfterMs(choice.usable.map(({ waitMs, loadMs }) => waitMs + loadMs)), tiers };
     }
   }
 
@@ -168,17 +171,17 @@ export function createRouter({ engine, nowMs, log, record, policy = DEFAULT_POLI
   }
 
   function explain(request: RouteRequest): Decision | Refusal {
-    const { tiers, choice, forecasts } = consider(request);
-    return choice.kind === 'take' ? decide(request, choice.candidate, choice.reason, forecasts) : refuse(choice.kind, tiers, forecasts);
+    const { choice, forecasts } = consider(request);
+    return choice.kind === 'take' ? decide(request, choice.candidate, choice.reason, forecasts) : refuse(choice, forecasts);
   }
 
   function route(request: RouteRequest): Decision | Refusal {
     const { around, tiers, choice, forecasts } = consider(request);
     if ('warm' in choice && choice.warm !== undefined) warming.want({ tier: choice.warm.tier, worker: choice.warm.worker });
-    if (choice.kind === 'infeasible') remeasure(tiers.flat());
+    if (choice.kind === 'infeasible') remeasure(choice.usable);
     if (choice.kind !== 'take') {
       warming.loadWanted();
-      const refusal = refuse(choice.kind, tiers, forecasts);
+      const refusal = refuse(choice, forecasts);
       record?.(decisionRecord({ request, around, tiers, policy, answer: refusal }));
       return refusal;
     }
@@ -193,6 +196,7 @@ export function createRouter({ engine, nowMs, log, record, policy = DEFAULT_POLI
         remainingMs: candidate.workMs,
         promisedMs: candidate.promisedMs,
         runMs: candidate.runMs,
+        sharedTier: request.sharesRuns ? candidate.tier : undefined,
       }),
     );
     headroom = pay(headroom, engine.workers, candidate.workMs);
@@ -215,14 +219,17 @@ export function createRouter({ engine, nowMs, log, record, policy = DEFAULT_POLI
   }
 
   function remeasure(evaluations: readonly Evaluation[]): void {
-    const [soonest] = evaluations.filter(({ available, warm }) => available && warm).toSorted((a, b) => a.cheapestMs - b.cheapestMs);
+    const [soonest] = evaluations.filter(({ warm }) => warm).toSorted((a, b) => a.cheapestMs - b.cheapestMs);
     if (soonest !== undefined) warming.remeasure({ tier: soonest.tier, worker: soonest.worker });
   }
 
   function progress({ ticket, placement }: Decision, bytes: number): void {
     const admission = admissions.get(ticket);
     if (admission === undefined) return;
-    const { request } = admission;
+    const { request, generationsLeft } = admission;
+    const { tier, worker } = placement;
+    const costs = tierModel(model, tier);
+    const rows = rowsOf(request.sharesRuns, generationsLeft, costs);
     const doneBytes = admission.bytes + bytes;
     const patches = admission.patches + 1;
     admissions.set(ticket, { ...admission, bytes: doneBytes, patches });
@@ -230,16 +237,23 @@ export function createRouter({ engine, nowMs, log, record, policy = DEFAULT_POLI
       model,
       placement,
       {
-        promptPatches: request.promptPatches[placement.tier] as number,
+        promptPatches: request.promptPatches[tier] as number,
         decodedPatches: patches / request.generations,
-        maxBytes: Math.max(0, request.maxBytes * request.generations - doneBytes),
+        maxBytes: Math.max(0, request.maxBytes - doneBytes / request.generations),
+        rows,
         lengthClass: request.lengthClass,
       },
-      othersBusy(ledgers, placement.worker, nowMs(), 1),
+      othersBusy(ledgers, worker, nowMs(), 1),
     );
     // What is left is all decoding, its first patch too.
-    const remainingMs = ahead.decodeMs + ahead.stepMs;
-    setLedger(placement.worker, (ledger) => reestimate(broughtUpTo(nowMs(), ledger, placement.worker), ticket, remainingMs, ahead.stepMs));
+    const decodeMs = (generationsLeft / rows) * ahead.decodeMs + ahead.stepMs;
+    setLedger(worker, (before) => {
+      const ledger = broughtUpTo(nowMs(), before, worker);
+      const own = ledger.bookings.findIndex((booking) => booking.ticket === ticket);
+      const first = request.sharesRuns ? ledger.bookings.slice(0, own) : [];
+      const company = companyIn(first, tier, costs, { decodeMs, rows, endMs: lastEndMs(ledger.bookings.slice(0, own), ledger.asOfMs) + decodeMs });
+      return reestimate(ledger, ticket, company.share * decodeMs, company.stretch * ahead.stepMs);
+    });
   }
 
   function observe({ ticket, placement }: Decision, outcome: Outcome): void {
@@ -248,6 +262,7 @@ export function createRouter({ engine, nowMs, log, record, policy = DEFAULT_POLI
     const now = nowMs();
     ledgers = ledgers.map((ledger, worker) => broughtUpTo(now, ledger, worker));
     const { request, decision } = admission;
+    headroom = pay(headroom, engine.workers, usedMs(admission, outcome) - admission.bookedMs / request.generations);
     const generationsLeft = admission.generationsLeft - 1;
     if (generationsLeft > 0) admissions.set(ticket, { ...admission, generationsLeft });
     else {
@@ -259,8 +274,7 @@ export function createRouter({ engine, nowMs, log, record, policy = DEFAULT_POLI
     record?.(outcomeRecord({ request, decision }, outcome, { nowMs: now, othersBusy }));
     if (outcome.kind === 'failed' || outcome.result.stopCause === 'cancelled') return;
     const { result } = outcome;
-    const { queueMs, loadMs, prefillMs, decodeMs, decodeAloneMs } = result.timings;
-    headroom = pay(headroom, engine.workers, prefillMs + decodeAloneMs - admission.bookedMs / request.generations);
+    const { queueMs, loadMs, prefillMs, decodeMs } = result.timings;
     model = learnCompute(model, { placement, lengthClass: request.lengthClass, othersBusy, result });
     if (admission.alone && lastTickets.get(placement.worker) === ticket) model = learnBetween(model, result);
     if (request.generations === 1) {
@@ -268,6 +282,13 @@ export function createRouter({ engine, nowMs, log, record, policy = DEFAULT_POLI
       const overheadMs = now - admission.admittedAtMs - queueMs - loadMs - prefillMs - decodeMs;
       model = learnOverhead(model, Math.min(MOST_OVERHEAD_MS, Math.max(0, overheadMs)));
     }
+  }
+
+  /** Its part of the runs of one generation that has ended; of one that did not say, its booking less what the ledger holds to be still undone. */
+  function usedMs({ decision: { ticket, placement }, request, bookedMs, generationsLeft }: Admission, outcome: Outcome): number {
+    if (outcome.kind === 'finished') return outcome.result.timings.prefillMs + outcome.result.timings.decodeMs / outcome.result.meanBatch;
+    const undoneMs = ledgers[placement.worker]?.bookings.find((booking) => booking.ticket === ticket)?.remainingMs ?? 0;
+    return Math.max(0, bookedMs / request.generations - undoneMs / generationsLeft);
   }
 
   function othersBusySince({ admittedAtMs, busyMs, decision }: Admission, now: number): number {

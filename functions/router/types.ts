@@ -33,6 +33,8 @@ export interface RouteRequest {
   readonly lengthClass: LengthClass;
   /** Texts to generate for this one answer (prompts x n), all on one placement. */
   readonly generations: number;
+  /** They, and others of their tier, may decode in the same runs: the client named no seed. */
+  readonly sharesRuns: boolean;
 }
 
 /** What one tier would do with the request, on the worker that would serve it best. */

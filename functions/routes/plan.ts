@@ -67,6 +67,7 @@ export function routeRequest(body: TextRequest, arrival: Arrival, { budget, tier
     budgetMs: budget.budgetMs,
     ...(firstByteBudgetMs !== undefined && { firstByteBudgetMs }),
     maxBytes: maxBytesOf(body),
+    sharesRuns: (body.seed ?? undefined) === undefined,
     ...workload,
   };
 }

@@ -50,6 +50,7 @@ export const decisionRecordSchema = z.object({
     maxBytes: z.int(),
     lengthClass: z.enum(['plain', 'stop', 'chat', 'guided']),
     generations: z.int(),
+    sharesRuns: z.boolean(),
   }),
   workers: z.array(z.object({ bookings: z.int(), backlogMs: ms })),
   /** What the load leaves for quality; see `headroom.ts`. */

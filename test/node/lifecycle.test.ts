@@ -99,6 +99,8 @@ describe('a server that cannot start', () => {
     [{ STLM_THREADS: '0' }, 'STLM_THREADS'],
     [{ STLM_MEMORY_MB: '1', STLM_ARTIFACTS: 'test/fixtures/models' }, 'STLM_MEMORY_MB'],
     [{ STLM_ARTIFACTS: 'no/such/folder' }, 'no/such/folder'],
+    [{ STLM_POLICY: 'fixed:nope', STLM_ARTIFACTS: 'test/fixtures/models' }, 'STLM_POLICY: there is no usable nope'],
+    [{ STLM_PRELOAD: 'stlm-tiny,stlm-1b', STLM_ARTIFACTS: 'test/fixtures/models' }, 'STLM_PRELOAD: there is no usable stlm-1b'],
     [{ HOST: '0.0.0.0' }, 'STLM_KEYS'],
     [{ STLM_KEYS: 'no/such/file' }, 'no/such/file'],
   ])('says why in one line and ends with 1: %j', async (environment, reason) => {

@@ -148,6 +148,27 @@ describe('a warm, idle server', () => {
   });
 });
 
+describe('a refusal under a policy of one tier', () => {
+  test('names a budget that this tier can meet, whatever smaller ones could', async () => {
+    const server = virtualServer({}, 'fixed:stlm-100m');
+    await warmAll(server);
+    const { answer } = await serveAlone(server, { budgetMs: 10, promptBytes: 400 });
+    const cheapestMs = answer.kind === 'infeasible' ? answer.cheapestMs : 0;
+    expect((await serveAlone(server, { budgetMs: cheapestMs, promptBytes: 400 })).answer.kind).toBe('admitted');
+  });
+
+  test('names a time after which this tier has room, whatever room others have', async () => {
+    const server = virtualServer({ workers: 1 }, 'fixed:stlm-100m');
+    await warmAll(server);
+    const request = routeRequest({ budgetMs: 150, arrivalMs: server.engine.nowMs() });
+    for (let n = 0; n < 2; n += 1) void serve(server, request);
+    const refused = server.router.explain(request);
+    const retryAfterMs = refused.kind === 'overloaded' ? refused.retryAfterMs : 0;
+    await server.engine.runUntil(server.engine.nowMs() + retryAfterMs);
+    expect(server.router.explain({ ...request, arrivalMs: server.engine.nowMs() }).kind).toBe('admitted');
+  });
+});
+
 describe('a machine that was slow', () => {
   test('is found to be fast again although every request since was refused', async () => {
     let slow = false;

@@ -1,8 +1,10 @@
 /**
  * An engine in virtual time: workers that run patches earliest deadline first and cost what they are told to, so that a minute of
- * load is routed in a moment and every run of a test is the same run. It implements the engine's contract, nothing of its workings.
+ * load is routed in a moment and every run of a test is the same run. It implements the engine's contract, and of its workings
+ * only how texts share runs.
  */
 import type { Engine, GenerateOptions, GenerateResult, Placement, StopCause, TierStatus } from '../../../functions/engine/types.js';
+import { chooseRun, type Waiting } from '../../../functions/engine/choose-run.js';
 import { chunkPatches } from '../../../functions/engine/chunk.js';
 import type { Manifest } from '../../../functions/schema/manifest.js';
 
@@ -29,6 +31,8 @@ export interface VirtualMachine {
   readonly quarantined?: readonly string[];
   /** Tiers for which there is no memory where they are not warm yet. */
   readonly roomless?: readonly string[];
+  /** What each further text in a decode run adds to it, as a share of a run of one. */
+  readonly slope?: number;
   /** How much longer a load takes than the tier says. */
   readonly loadSlowdown?: number;
 }
@@ -45,7 +49,10 @@ interface Job {
   patches: number;
   prefillMs: number;
   decodeMs: number;
-  loadMs: number;
+  decodeAloneMs: number;
+  decodeRuns: number;
+  decodeTexts: number;
+  readonly loadMs: number;
   firstByteMs: number | undefined;
   readonly emit: (event: Uint8Array | GenerateResult) => void;
 }
@@ -160,6 +167,9 @@ export class VirtualEngine implements Engine {
       patches: 0,
       prefillMs: 0,
       decodeMs: 0,
+      decodeAloneMs: 0,
+      decodeRuns: 0,
+      decodeTexts: 0,
       loadMs,
       firstByteMs: undefined,
       emit: (event) => {
@@ -190,26 +200,55 @@ export class VirtualEngine implements Engine {
   #turn(worker: number): void {
     const jobs = this.#jobs[worker] ?? [];
     if (this.#busy[worker]) return;
-    const job = jobs.toSorted((a, b) => a.options.deadlineAtMs - b.options.deadlineAtMs || a.order - b.order)[0];
-    if (job === undefined) return;
+    const [first, ...others] = jobs
+      .toSorted((a, b) => a.options.deadlineAtMs - b.options.deadlineAtMs || a.patches - b.patches || a.order - b.order)
+      .map((job) => this.#waiting(worker, job));
+    if (first === undefined) return;
+    const together = chooseRun([first, ...others], this.#nowMs).map(({ job }) => job);
+    const job = together[0]!;
     const chunk = Math.min(job.unreadPatches, chunkPatches(job.tier.trunk));
     const decodes = chunk === job.unreadPatches;
-    const expectedMs = this.#slowness(worker) * ((chunk - (decodes ? 1 : 0)) * job.tier.prefillPatchMs + (decodes ? job.tier.decodePatchMs : 0));
-    const cause = job.signal.aborted ? 'cancelled' : this.#nowMs + 1.1 * expectedMs > job.options.deadlineAtMs ? 'deadline' : undefined;
-    if (cause !== undefined) {
-      this.#end(worker, job, cause);
+    const factor = this.#batchFactor(together.length);
+    const expectedMs = this.#slowness(worker) * factor * ((chunk - (decodes ? 1 : 0)) * job.tier.prefillPatchMs + (decodes ? job.tier.decodePatchMs : 0));
+    for (const each of together) {
+      const cause = each.signal.aborted ? 'cancelled' : this.#nowMs + 1.1 * expectedMs > each.options.deadlineAtMs ? 'deadline' : undefined;
+      if (cause === undefined) continue;
+      this.#end(worker, each, cause);
       return this.#turn(worker);
     }
     this.#busy[worker] = true;
     const runMs = expectedMs * (0.9 + 0.2 * this.#machine.random());
     this.at(this.#nowMs + runMs, () => {
       this.#busy[worker] = false;
-      job.unreadPatches -= chunk;
-      if (job.patches === 0) job.prefillMs += runMs;
-      else job.decodeMs += runMs;
-      if (decodes) this.#emitPatch(worker, job);
+      for (const each of together) {
+        each.unreadPatches -= chunk;
+        if (each.patches === 0) each.prefillMs += runMs;
+        else {
+          each.decodeMs += runMs;
+          each.decodeAloneMs += runMs / factor;
+          each.decodeRuns += 1;
+          each.decodeTexts += together.length;
+        }
+        if (decodes) this.#emitPatch(worker, each);
+      }
       this.#turn(worker);
     });
+  }
+
+  /** As the engine's workers see what waits for a run. */
+  #waiting(worker: number, job: Job): Waiting & { readonly job: Job } {
+    const { tier, options, patches, bytes, unreadPatches } = job;
+    const stepMs = this.#slowness(worker) * tier.decodePatchMs;
+    const readMs = patches > 0 ? 0 : this.#slowness(worker) * (unreadPatches - 1) * tier.prefillPatchMs + stepMs;
+    const runs = Math.ceil((options.maxBytes - bytes) / tier.bytesPerPatch) - (patches > 0 ? 0 : 1);
+    const likelyMs = (texts: number) => stepMs * this.#batchFactor(texts);
+    const cautiousMs = (texts: number) => 1.1 * likelyMs(texts);
+    const shares = options.seed === undefined ? { tier: tier.id, most: chunkPatches(tier.trunk), readMs, runs, likelyMs, cautiousMs } : undefined;
+    return { job, deadlineMs: options.deadlineAtMs, aloneMs: readMs + runs * stepMs, shares };
+  }
+
+  #batchFactor(texts: number): number {
+    return 1 + (this.#machine.slope ?? 0.2) * (texts - 1);
   }
 
   #emitPatch(worker: number, job: Job): void {
@@ -234,13 +273,13 @@ export class VirtualEngine implements Engine {
       completionBytes: job.bytes,
       decodedPatches: job.patches,
       contextTruncated: false,
-      meanBatch: 1,
+      meanBatch: job.decodeRuns > 0 ? job.decodeTexts / job.decodeRuns : 1,
       timings: {
         queueMs: wholeMs - job.loadMs - job.prefillMs - job.decodeMs,
         loadMs: job.loadMs,
         prefillMs: job.prefillMs,
         decodeMs: job.decodeMs,
-        decodeAloneMs: job.decodeMs,
+        decodeAloneMs: job.decodeAloneMs,
         firstByteMs: job.firstByteMs ?? wholeMs,
       },
     });

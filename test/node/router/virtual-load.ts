@@ -49,30 +49,37 @@ export function routeRequest(fields: Partial<RouteRequest> & { budgetMs: number;
     maxBytes: 64,
     lengthClass: 'plain',
     generations: 1,
+    sharesRuns: false,
     ...fields,
   };
 }
 
 /** Routes a request and, if admitted, runs it to its end. */
-export async function serve({ engine, router }: VirtualServer, request: RouteRequest): Promise<Served> {
+export async function serve({ engine, router }: VirtualServer, request: RouteRequest, { aborted = false } = {}): Promise<Served> {
   const answer = router.route(request);
   if (answer.kind !== 'admitted') return { request, answer };
+  const signal = aborted ? AbortSignal.abort() : new AbortController().signal;
   const options = {
     prompt: new Uint8Array(request.promptBytes),
     maxBytes: request.maxBytes,
     temperature: 0,
     topP: 1,
     topK: 0,
-    seed: 0,
+    seed: request.sharesRuns ? undefined : 0,
     stop: [],
     logitBias: new Map<number, number>(),
     cacheSalt: '',
     deadlineAtMs: answer.deadlineAtMs,
   };
-  const generation = follow(router, answer, engine.generate(answer.placement, options, new AbortController().signal));
+  const generations = Array.from({ length: request.generations }, () => drained(follow(router, answer, engine.generate(answer.placement, options, signal))));
+  const results = await Promise.all(generations);
+  return { request, answer, result: results[0]!, actualMs: engine.nowMs() - request.arrivalMs };
+}
+
+async function drained(generation: AsyncGenerator<Uint8Array, GenerateResult, void>): Promise<GenerateResult> {
   for (;;) {
     const step = await generation.next();
-    if (step.done) return { request, answer, result: step.value, actualMs: engine.nowMs() - request.arrivalMs };
+    if (step.done) return step.value;
   }
 }
 
