@@ -66,7 +66,8 @@ describe('LangChain', () => {
   });
 
   test('gives up at its timeout, and the server stops', async () => {
-    const llm = new OpenAI(fields({ maxTokens: 4_096, timeout: 50 }));
+    // A text that cannot end sooner.
+    const llm = new OpenAI(fields({ maxTokens: 4_096, timeout: 50, modelKwargs: { regex: '[a-z ]{3000}' } }));
     await expect(llm.invoke('Once upon a time')).rejects.toThrow(/timed? ?out/i);
     await expect.poll(() => server.output.some((line) => line.includes('"status":499'))).toBe(true);
   });
