@@ -123,14 +123,16 @@ export function finishReason(cause: StopCause): FinishReason {
   return cause === 'eod' || cause === 'stop' ? 'stop' : 'length';
 }
 
-export function usage({ prompts }: Admitted, results: readonly GenerateResult[]): Usage {
-  const promptIds = sum(prompts.map(({ ids }) => ids.length));
+/** A prompt counts once, however many choices it gets. */
+export function usage({ plan, prompts }: Admitted, results: readonly GenerateResult[]): Usage {
+  const isFirst = (_: unknown, index: number) => index % plan.n === 0;
+  const promptIds = sum(prompts.filter(isFirst).map(({ ids }) => ids.length));
   const completionBytes = sum(results.map((result) => result.completionBytes));
   return {
     prompt_tokens: promptIds,
     completion_tokens: completionBytes,
     total_tokens: promptIds + completionBytes,
-    prompt_tokens_details: { cached_tokens: sum(results.map(({ cachedBytes }) => cachedBytes)) },
+    prompt_tokens_details: { cached_tokens: sum(results.filter(isFirst).map(({ cachedBytes }) => cachedBytes)) },
   };
 }
 

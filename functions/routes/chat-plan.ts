@@ -31,10 +31,10 @@ export function planChat(body: ChatRequest, arrival: Arrival, manifests: readonl
   const route = routeRequest(body, arrival, { ...target, manifests: tuned }, {
     promptBytes: Math.max(...fitted.map(({ ids }) => ids.length)),
     promptPatches: Object.fromEntries(Array.from(prompts, ([tier, { patches }]) => [tier, patches])),
-    generations: 1,
+    prompts: 1,
     lengthClass: grammar ? 'guided' : 'chat',
   });
-  return { route, budget: target.budget, sampling, promptsFor: (tier) => [prompts.get(tier)!] };
+  return { route, budget: target.budget, sampling, n: body.n ?? 1, promptsFor: (tier) => [prompts.get(tier)!] };
 }
 
 function fitTo({ chat, context, bytesPerPatch }: ChatManifest, turns: readonly Turn[], maxBytes: number) {

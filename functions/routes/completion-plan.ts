@@ -16,10 +16,10 @@ export function planCompletion(body: CompletionRequest, arrival: Arrival, manife
   const route = routeRequest(body, arrival, target, {
     promptBytes: Math.max(...prompts.map(({ ids }) => ids.length)),
     promptPatches: Object.fromEntries(target.manifests.map((manifest) => [manifest.id, mostRead(manifest)])),
-    generations: prompts.length,
+    prompts: prompts.length,
     lengthClass: grammar ? 'guided' : sampling.stop.length > 0 ? 'stop' : 'plain',
   });
-  return { route, budget: target.budget, sampling, promptsFor: () => prompts };
+  return { route, budget: target.budget, sampling, n: body.n ?? 1, promptsFor: () => prompts };
 }
 
 /** Bytes, whatever the client sends: no special is among them. */

@@ -28,7 +28,9 @@ export interface Plan {
   readonly route: RouteRequest;
   readonly budget: Budget;
   readonly sampling: Sampling;
-  /** One a choice, as the tier that was chosen reads them. */
+  /** Choices for each prompt. */
+  readonly n: number;
+  /** As the tier that was chosen reads them. */
   readonly promptsFor: (tier: string) => readonly Prompt[];
 }
 
@@ -55,9 +57,9 @@ export function targetOf(body: TextRequest, arrival: Arrival, manifests: readonl
   return { budget, tier: pinned.id, manifests: [pinned] };
 }
 
-type Workload = Pick<RouteRequest, 'promptBytes' | 'promptPatches' | 'generations' | 'lengthClass'>;
+type Workload = Pick<RouteRequest, 'promptBytes' | 'promptPatches' | 'lengthClass'> & { readonly prompts: number };
 
-export function routeRequest(body: TextRequest, arrival: Arrival, { budget, tier, manifests }: Target, workload: Workload): RouteRequest {
+export function routeRequest(body: TextRequest, arrival: Arrival, { budget, tier, manifests }: Target, { prompts, ...workload }: Workload): RouteRequest {
   const firstByteBudgetMs = body.ttft_budget_ms ?? undefined;
   return {
     id: arrival.id,
@@ -68,6 +70,7 @@ export function routeRequest(body: TextRequest, arrival: Arrival, { budget, tier
     ...(firstByteBudgetMs !== undefined && { firstByteBudgetMs }),
     maxBytes: maxBytesOf(body),
     sharesRuns: (body.seed ?? undefined) === undefined,
+    generations: prompts * (body.n ?? 1),
     ...workload,
   };
 }

@@ -42,7 +42,7 @@ export async function respond(c: Context<AppEnv>, deps: AppDeps, plan: Plan, sha
     id: `${shape.idPrefix}-${deps.newId()}`,
     createdAtS: Math.floor(deps.nowMs() / 1_000),
     plan,
-    prompts: plan.promptsFor(decision.placement.tier),
+    prompts: plan.promptsFor(decision.placement.tier).flatMap((prompt) => Array.from({ length: plan.n }, () => prompt)),
     decision,
   };
   const run = start(c, deps, { admitted, shape, flight }, salt);
@@ -55,9 +55,11 @@ function start(c: Context<AppEnv>, deps: AppDeps, parts: Pick<Run, 'admitted' | 
   const { deadlineAtMs, placement } = decision;
   c.set('decision', decision);
   for (const [name, value] of Object.entries(promiseHeaders(parts.admitted))) c.header(name, value);
-  const generations = prompts.map(({ ids: prompt }) =>
-    follow(deps.router, decision, deps.engine.generate(placement, { ...plan.sampling, prompt, cacheSalt, deadlineAtMs }, flight.signal)),
-  );
+  const generations = prompts.map(({ ids: prompt }, index) => {
+    const { seed } = plan.sampling;
+    const options = { ...plan.sampling, seed: seed === undefined ? seed : seed + (index % plan.n), prompt, cacheSalt, deadlineAtMs };
+    return follow(deps.router, decision, deps.engine.generate(placement, options, flight.signal));
+  });
   return {
     ...parts,
     events: runChoices(generations, flight.stop),

@@ -9,8 +9,9 @@ import { answerFields, finishReason, stlmReportSchema, usageSchema } from './ans
 import { notYet } from './not-yet.js';
 import { STREAM_OPTIONS_ISSUE, streamsIfOptions, textRequestFields } from './request.js';
 
-/** Texts per request: bounds what one request can ask of a worker. */
+/** Bounds what one request can ask of a worker. */
 export const MAX_PROMPTS = 16;
+const MAX_TEXTS = 16;
 
 /** Longer than any context; a text, which costs less to read, may be as long as a body. */
 const MAX_PROMPT_NUMBERS = 65_536;
@@ -38,6 +39,11 @@ function isPrompt(value: unknown): boolean {
   return value.every((one) => typeof one === 'string') || value.every(isBytes);
 }
 
+/** Of a valid one. */
+function countPrompts(prompt: string | number[] | string[] | number[][]): number {
+  return typeof prompt === 'string' || isBytes(prompt) ? 1 : prompt.length;
+}
+
 /** None are bytes too. */
 function isBytes(value: unknown): boolean {
   return Array.isArray(value) && value.length <= MAX_PROMPT_NUMBERS && value.every((one) => Number.isInteger(one) && one >= 0 && one <= 255);
@@ -53,6 +59,7 @@ export const completionRequestSchema = z
     suffix: notYet(z.literal('')),
   })
   .refine(streamsIfOptions, STREAM_OPTIONS_ISSUE)
+  .refine(({ prompt, n }) => countPrompts(prompt) * (n ?? 1) <= MAX_TEXTS, { path: ['n'], message: `expected at most ${MAX_TEXTS} texts of all prompts together` })
   .openapi('CompletionRequest');
 
 export type CompletionRequest = z.infer<typeof completionRequestSchema>;

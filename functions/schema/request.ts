@@ -10,6 +10,7 @@ import { notYet } from './not-yet.js';
 export const DEFAULT_MAX_BYTES = 64;
 export const MAX_BYTES = 4_096;
 const MAX_STOPS = 4;
+const MAX_CHOICES = 8;
 /** Ten minutes: no client waits longer. */
 export const MAX_BUDGET_MS = 600_000;
 
@@ -40,7 +41,8 @@ export const textRequestFields = {
   temperature: z.number().min(0).max(2).nullish().meta({ description: '1 if absent; 0 is greedy.' }),
   top_p: z.number().gt(0).max(1).nullish(),
   top_k: z.int().min(0).max(256).nullish().meta({ description: '0 is off.' }),
-  seed: z.int().nullish().meta({ description: 'The same seed on the same tier gives the same text.' }),
+  n: z.int().min(1).max(MAX_CHOICES).nullish().meta({ description: 'Texts for each prompt; 1 if absent.' }),
+  seed: z.int().nullish().meta({ description: 'The same seed on the same tier gives the same text; of several for one prompt, the k-th is drawn with `seed` + k.' }),
   stop: z
     .union([stopText, bounded(MAX_STOPS, z.array(stopText).max(MAX_STOPS))], { error: `expected a string or up to ${MAX_STOPS} of them, 1 to 256 characters each` })
     .nullish(),
@@ -58,7 +60,6 @@ export const textRequestFields = {
   service_tier: z.enum(['auto', 'default', 'scale', 'flex', 'priority']).nullish(),
   user: z.string().nullish(),
 
-  n: notYet(z.literal(1)),
   frequency_penalty: notYet(z.literal(0)),
   presence_penalty: notYet(z.literal(0)),
   repetition_penalty: notYet(z.literal(1)),

@@ -80,7 +80,7 @@ describe('the openai package', () => {
     expect(await rejection({ messages: [] })).toMatchObject({ param: 'messages', code: 'invalid_value' });
     expect(await rejection({ tools: [{ type: 'function', function: { name: 'f' } }] })).toMatchObject({ param: 'tools' });
     expect(await rejection({ logprobs: true })).toMatchObject({ param: 'logprobs' });
-    expect(await rejection({ n: 2 })).toMatchObject({ param: 'n' });
+    expect(await rejection({ n: 9 })).toMatchObject({ param: 'n' });
   });
 
   test('stops the reply when it leaves a stream', async () => {

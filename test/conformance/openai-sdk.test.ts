@@ -58,6 +58,16 @@ describe('the openai package', () => {
     expect(fromBytes.choices[0]!.text).toBe(fromText.choices[0]!.text);
   });
 
+  test('gets several choices for a prompt, which differ, and are the same again for the same seed', async () => {
+    const { choices, usage } = await client.completions.create({ ...request, n: 3 });
+    expect(choices.map(({ index }) => index)).toEqual([0, 1, 2]);
+    expect(new Set(choices.map(({ text }) => text)).size).toBe(3);
+    expect(usage!.prompt_tokens).toBe(16);
+    const again = await client.completions.create({ ...request, prompt: ['The ', 'Once upon a time'], n: 3 });
+    expect(again.choices.slice(3).map(({ text }) => text)).toEqual(choices.map(({ text }) => text));
+    expect(choices[0]!.text).toBe((await client.completions.create(request)).choices[0]!.text);
+  });
+
   test('gets a choice for each of several prompts', async () => {
     const { choices } = await client.completions.create({ ...request, prompt: ['Once upon a time', 'The '] });
     expect(choices.map(({ index }) => index)).toEqual([0, 1]);

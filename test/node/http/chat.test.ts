@@ -242,7 +242,7 @@ describe('a wrong field is refused by name', () => {
     ['logit_bias', { 265: 1 }],
     ['stream_options', { include_usage: true }],
     ['latency_budget_ms', 0],
-    ['n', 2],
+    ['n', 9],
     ['logprobs', true],
     ['top_logprobs', 3],
     ['frequency_penalty', 1],

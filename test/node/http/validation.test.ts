@@ -65,7 +65,8 @@ describe('a wrong field is refused by name', () => {
     ['latency_budget_ms', '80'],
     ['ttft_budget_ms', 0],
     ['service_tier', 'gold'],
-    ['n', 2],
+    ['n', 9],
+    ['n', 0],
     ['best_of', 2],
     ['echo', true],
     ['logprobs', 1],
@@ -90,6 +91,11 @@ describe('a wrong field is refused by name', () => {
     expect(error).toMatchObject({ type: 'invalid_request_error', param: field });
     expect(error.message).toContain(field);
     expect(engine.calls).toHaveLength(calls);
+  });
+
+  test('more texts than one request may ask for', async () => {
+    expect((await errorOf(await complete({ prompt: ['a', 'b', 'c'], n: 8 }))).param).toBe('n');
+    expect((await complete({ prompt: ['a', 'b'], n: 8 })).status).toBe(200);
   });
 
   test('a megabyte of wrong prompts, by the first of them', async () => {
