@@ -2,7 +2,7 @@ import { countPromptPatches } from '../engine/patch.js';
 import { keptPatches } from '../engine/window.js';
 import type { ByteAutomaton } from '../grammar/automaton.js';
 import type { BudgetDefaults } from '../router/budget.js';
-import type { CompletionRequest } from '../schema/completion.js';
+import { type CompletionRequest, isRawPrompt } from '../schema/completion.js';
 import type { Manifest } from '../schema/manifest.js';
 import { type Arrival, type Plan, routeRequest, samplingOf, targetOf } from './plan.js';
 
@@ -25,13 +25,8 @@ export function planCompletion(body: CompletionRequest, arrival: Arrival, manife
 /** Bytes, whatever the client sends: no special is among them. */
 function promptsOf(prompt: CompletionRequest['prompt']): Uint8Array[] {
   if (typeof prompt === 'string') return [encode(prompt)];
-  if (isBytes(prompt)) return [Uint8Array.from(prompt)];
+  if (isRawPrompt(prompt)) return [Uint8Array.from(prompt)];
   return prompt.map((one) => (typeof one === 'string' ? encode(one) : Uint8Array.from(one)));
-}
-
-/** An empty array is a prompt of no bytes, not no prompt. */
-function isBytes(prompt: string[] | number[] | number[][]): prompt is number[] {
-  return prompt.length === 0 || typeof prompt[0] === 'number';
 }
 
 function encode(text: string): Uint8Array {

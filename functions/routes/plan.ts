@@ -69,7 +69,7 @@ export function routeRequest(body: TextRequest, arrival: Arrival, { budget, tier
     budgetMs: budget.budgetMs,
     ...(firstByteBudgetMs !== undefined && { firstByteBudgetMs }),
     maxBytes: maxBytesOf(body),
-    sharesRuns: (body.seed ?? undefined) === undefined,
+    sharesRuns: typeof body.seed !== 'number',
     generations: prompts * (body.n ?? 1),
     ...workload,
   };

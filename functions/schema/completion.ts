@@ -39,9 +39,13 @@ function isPrompt(value: unknown): boolean {
   return value.every((one) => typeof one === 'string') || value.every(isBytes);
 }
 
-/** Of a valid one. */
-function countPrompts(prompt: string | number[] | string[] | number[][]): number {
-  return typeof prompt === 'string' || isBytes(prompt) ? 1 : prompt.length;
+/** Of what has passed `isPrompt`: raw bytes, one prompt. An empty array is a prompt of no bytes, not no prompt. */
+export function isRawPrompt(prompt: string[] | number[] | number[][]): prompt is number[] {
+  return prompt.length === 0 || typeof prompt[0] === 'number';
+}
+
+function countPrompts(prompt: string | string[] | number[] | number[][]): number {
+  return typeof prompt === 'string' || isRawPrompt(prompt) ? 1 : prompt.length;
 }
 
 /** None are bytes too. */
