@@ -1,24 +1,18 @@
 /** The AI SDK, unmodified, against the built server: its completion model turns chats into text, its chat model speaks chat. */
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
 import { APICallError, generateText, streamText } from 'ai';
-import { rm } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { chatModels } from '../node/engine-models.js';
-import { type ServerProcess, startServer } from '../server-process.js';
+import type { ServerProcess } from '../server-process.js';
+import { startChatServer } from './chat-server.js';
 
-let folder: string;
 let server: ServerProcess;
 let stlm: ReturnType<typeof createOpenAICompatible>;
 beforeAll(async () => {
-  folder = await chatModels();
-  server = await startServer({ STLM_ARTIFACTS: folder });
+  server = await startChatServer();
   // These tests are about shapes and texts: a busy machine should not cut them short.
   stlm = createOpenAICompatible({ name: 'stlm', baseURL: `${server.url}/v1`, apiKey: 'none', headers: { 'x-latency-budget-ms': '60000' }, includeUsage: true });
 });
-afterAll(async () => {
-  await server.stop();
-  await rm(folder, { recursive: true });
-});
+afterAll(() => server.stop());
 
 const asked = { prompt: 'Once upon a time', maxOutputTokens: 48, seed: 7, maxRetries: 0 };
 

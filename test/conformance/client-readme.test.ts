@@ -1,27 +1,21 @@
 /** Every example of the client's README, as it stands there, in a process of its own against the built server. */
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { chatModels } from '../node/engine-models.js';
-import { type ServerProcess, startServer } from '../server-process.js';
+import type { ServerProcess } from '../server-process.js';
+import { startChatServer } from './chat-server.js';
 
 const README = readFileSync('functions/client/README.md', 'utf8');
 const examples = README.split(/^## /m).flatMap((section) =>
   [...section.matchAll(/^```js\n([\s\S]*?)^```$/gm)].map(([, code]) => ({ under: section.slice(0, section.indexOf('\n')), code: code! })),
 );
 
-let folder: string;
 let server: ServerProcess;
 beforeAll(async () => {
-  folder = await chatModels();
-  server = await startServer({ STLM_ARTIFACTS: folder });
+  server = await startChatServer();
 });
-afterAll(async () => {
-  await server.stop();
-  await rm(folder, { recursive: true });
-});
+afterAll(() => server.stop());
 
 describe("the client's README", () => {
   test('has examples', () => expect(examples.length).toBeGreaterThanOrEqual(5));

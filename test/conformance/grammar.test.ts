@@ -1,22 +1,16 @@
 /** Text in a form, over HTTP, from the test model: it knows neither JSON nor sense, and always answers in the form. */
-import { rm } from 'node:fs/promises';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type ServerProcess, startServer } from '../server-process.js';
-import { chatModels } from '../node/engine-models.js';
+import type { ServerProcess } from '../server-process.js';
+import { startChatServer } from './chat-server.js';
 
-let folder: string;
 let server: ServerProcess;
 let client: OpenAI;
 beforeAll(async () => {
-  folder = await chatModels();
-  server = await startServer({ STLM_ARTIFACTS: folder });
+  server = await startChatServer();
   client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: 'none', maxRetries: 0, defaultHeaders: { 'x-latency-budget-ms': '60000' } });
 });
-afterAll(async () => {
-  await server.stop();
-  await rm(folder, { recursive: true });
-});
+afterAll(() => server.stop());
 
 const request = { model: 'stlm-auto', prompt: 'Once upon a time', max_tokens: 80 };
 const messages = [{ role: 'user' as const, content: 'Who are you?' }];

@@ -1,21 +1,15 @@
 /** LangChain's OpenAI classes, unmodified, against the built server. */
 import { AIMessage, HumanMessage, SystemMessage, type UsageMetadata } from '@langchain/core/messages';
 import { ChatOpenAI, OpenAI } from '@langchain/openai';
-import { rm } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { chatModels } from '../node/engine-models.js';
-import { type ServerProcess, startServer } from '../server-process.js';
+import type { ServerProcess } from '../server-process.js';
+import { startChatServer } from './chat-server.js';
 
-let folder: string;
 let server: ServerProcess;
 beforeAll(async () => {
-  folder = await chatModels();
-  server = await startServer({ STLM_ARTIFACTS: folder });
+  server = await startChatServer();
 });
-afterAll(async () => {
-  await server.stop();
-  await rm(folder, { recursive: true });
-});
+afterAll(() => server.stop());
 
 const fields = (more: object = {}) => ({
   model: 'stlm-auto',

@@ -1,24 +1,18 @@
 /** Chat with the official SDK, unmodified, against the built server and the test model, which here says that it was tuned to chat. */
-import { rm } from 'node:fs/promises';
 import OpenAI, { BadRequestError } from 'openai';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { StlmReport } from '../../functions/schema/answer.js';
-import { chatModels } from '../node/engine-models.js';
-import { type ServerProcess, startServer } from '../server-process.js';
+import type { ServerProcess } from '../server-process.js';
+import { startChatServer } from './chat-server.js';
 
-let folder: string;
 let server: ServerProcess;
 let client: OpenAI;
 beforeAll(async () => {
-  folder = await chatModels();
-  server = await startServer({ STLM_ARTIFACTS: folder });
+  server = await startChatServer();
   // These tests are about shapes and texts: a busy machine should not cut them short.
   client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: 'none', maxRetries: 0, defaultHeaders: { 'x-latency-budget-ms': '60000' } });
 });
-afterAll(async () => {
-  await server.stop();
-  await rm(folder, { recursive: true });
-});
+afterAll(() => server.stop());
 
 const system = { role: 'system' as const, content: 'Be kind.' };
 const hello = { role: 'user' as const, content: 'Hello!' };
