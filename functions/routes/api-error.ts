@@ -2,13 +2,15 @@ import type { z } from '@hono/zod-openapi';
 import type { Refusal, RouteRequest } from '../router/types.js';
 import type { ErrorBody } from '../schema/error.js';
 
-export type ErrorStatus = 400 | 401 | 404 | 413 | 422 | 429 | 500 | 503;
+export type ErrorStatus = 400 | 401 | 404 | 405 | 413 | 422 | 429 | 500 | 503;
 
 interface Details {
   /** The request field at fault. */
   readonly param?: string;
   readonly retryAfterMs?: number;
   readonly cheapestFeasibleMs?: number;
+  /** The methods that the path is served by. */
+  readonly allow?: readonly string[];
 }
 
 /** A failure the client can act on. Thrown where it is known; `error-response.ts` turns it into an answer. */
@@ -41,6 +43,7 @@ const TYPES: Record<ErrorStatus, string> = {
   400: 'invalid_request_error',
   401: 'authentication_error',
   404: 'invalid_request_error',
+  405: 'invalid_request_error',
   413: 'invalid_request_error',
   422: 'invalid_request_error',
   429: 'rate_limit_error',
@@ -62,6 +65,18 @@ export function fromIssues(error: z.ZodError): ApiError {
   // zod keeps what is wrong with a key one level down.
   const message = issue.code === 'invalid_key' ? (issue.issues[0]?.message ?? issue.message) : issue.message;
   return new ApiError(400, 'invalid_value', `${issue.path.join('.')}: ${message}`, { param: String(field) });
+}
+
+export function unauthorized(): ApiError {
+  return new ApiError(401, 'invalid_api_key', 'no valid API key: send one as "Authorization: Bearer KEY"');
+}
+
+export function notFound(method: string, path: string): ApiError {
+  return new ApiError(404, 'not_found', `no such endpoint: ${method} ${path}`);
+}
+
+export function methodNotAllowed(method: string, path: string, allow: readonly string[]): ApiError {
+  return new ApiError(405, 'method_not_allowed', `${path} is not served by ${method}, but by ${allow.join(', ')}`, { allow });
 }
 
 export function unknownModel(model: string): ApiError {

@@ -6,6 +6,8 @@ import { readBody } from './body.js';
 import { planChat } from './chat-plan.js';
 import { type App, type AppDeps, arrivalOf } from './context.js';
 import { errorResponses } from './documented-errors.js';
+import { budgetHeaders, PROMISE, RATE_LIMITS, REQUEST_ID, TIMINGS } from './documented-headers.js';
+import { CHAT_CHUNK, CHAT_COMPLETION, CHAT_REQUESTS } from './examples.js';
 import { grammarOf } from './grammar.js';
 import { inFlight } from './in-flight.js';
 import { respond } from './respond.js';
@@ -13,14 +15,17 @@ import { respond } from './respond.js';
 const route = createRoute({
   method: 'post',
   path: '/v1/chat/completions',
+  operationId: 'createChatCompletion',
+  tags: ['Text'],
   summary: 'Reply in a chat with the largest tier tuned to chat that fits the latency budget',
-  request: { body: { required: true, content: { 'application/json': { schema: chatRequestSchema } } } },
+  request: { headers: budgetHeaders, body: { required: true, content: { 'application/json': { schema: chatRequestSchema, examples: CHAT_REQUESTS } } } },
   responses: {
     200: {
       description: 'The reply; with `stream: true` as server-sent events, closed by `data: [DONE]`.',
-      content: { 'application/json': { schema: chatCompletionSchema }, 'text/event-stream': { schema: chatChunkSchema } },
+      headers: { ...REQUEST_ID, ...PROMISE, ...TIMINGS, ...RATE_LIMITS },
+      content: { 'application/json': { schema: chatCompletionSchema, example: CHAT_COMPLETION }, 'text/event-stream': { schema: chatChunkSchema, example: CHAT_CHUNK } },
     },
-    ...errorResponses(400, 401, 404, 413, 422, 429, 500, 503),
+    ...errorResponses(400, 401, 404, 405, 413, 422, 429, 500, 503),
   },
 });
 

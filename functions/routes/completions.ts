@@ -6,6 +6,8 @@ import { readBody } from './body.js';
 import { planCompletion } from './completion-plan.js';
 import { type App, type AppDeps, arrivalOf } from './context.js';
 import { errorResponses } from './documented-errors.js';
+import { budgetHeaders, PROMISE, RATE_LIMITS, REQUEST_ID, TIMINGS } from './documented-headers.js';
+import { COMPLETION, COMPLETION_CHUNK, COMPLETION_REQUESTS } from './examples.js';
 import { grammarOf } from './grammar.js';
 import { inFlight } from './in-flight.js';
 import { respond } from './respond.js';
@@ -13,14 +15,17 @@ import { respond } from './respond.js';
 const route = createRoute({
   method: 'post',
   path: '/v1/completions',
+  operationId: 'createCompletion',
+  tags: ['Text'],
   summary: 'Continue a text with the largest tier that fits the latency budget',
-  request: { body: { required: true, content: { 'application/json': { schema: completionRequestSchema } } } },
+  request: { headers: budgetHeaders, body: { required: true, content: { 'application/json': { schema: completionRequestSchema, examples: COMPLETION_REQUESTS } } } },
   responses: {
     200: {
       description: 'The continuation; with `stream: true` as server-sent events, closed by `data: [DONE]`.',
-      content: { 'application/json': { schema: completionSchema }, 'text/event-stream': { schema: completionChunkSchema } },
+      headers: { ...REQUEST_ID, ...PROMISE, ...TIMINGS, ...RATE_LIMITS },
+      content: { 'application/json': { schema: completionSchema, example: COMPLETION }, 'text/event-stream': { schema: completionChunkSchema, example: COMPLETION_CHUNK } },
     },
-    ...errorResponses(400, 401, 404, 413, 422, 429, 500, 503),
+    ...errorResponses(400, 401, 404, 405, 413, 422, 429, 500, 503),
   },
 });
 

@@ -4,21 +4,26 @@ import type { Manifest } from '../schema/manifest.js';
 import { unknownModel } from './api-error.js';
 import type { App, AppDeps } from './context.js';
 import { errorResponses } from './documented-errors.js';
+import { REQUEST_ID } from './documented-headers.js';
 import { AUTO_MODEL } from './plan.js';
 
 const listRoute = createRoute({
   method: 'get',
   path: '/v1/models',
+  operationId: 'listModels',
+  tags: ['Models'],
   summary: 'The tiers, smallest first, and the route over them',
-  responses: { 200: { description: 'All models.', content: { 'application/json': { schema: modelListSchema } } }, ...errorResponses(401) },
+  responses: { 200: { description: 'All models.', headers: REQUEST_ID, content: { 'application/json': { schema: modelListSchema } } }, ...errorResponses(401, 405) },
 });
 
 const oneRoute = createRoute({
   method: 'get',
   path: '/v1/models/{id}',
+  operationId: 'retrieveModel',
+  tags: ['Models'],
   summary: 'One model',
-  request: { params: z.object({ id: z.string() }) },
-  responses: { 200: { description: 'The model.', content: { 'application/json': { schema: modelSchema } } }, ...errorResponses(401, 404) },
+  request: { params: z.object({ id: z.string().min(1).meta({ description: 'Of `GET /v1/models`.', example: 'stlm-auto' }) }) },
+  responses: { 200: { description: 'The model.', headers: REQUEST_ID, content: { 'application/json': { schema: modelSchema } } }, ...errorResponses(401, 404, 405) },
 });
 
 export function registerModels(app: App, { engine }: Pick<AppDeps, 'engine'>): void {

@@ -23,6 +23,9 @@ export const usageSchema = z
   })
   .openapi('Usage', { description: 'In bytes: one token is one byte, or a mark in a chat that says whose turn begins or ends.' });
 
+/** A union: the document generator has no other way to write a reference that may be null. */
+export const usageOfChunk = z.union([usageSchema, z.null()]).optional();
+
 /** What the router promised and what came of it. */
 export const stlmReportSchema = z
   .object({

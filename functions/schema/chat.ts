@@ -4,7 +4,7 @@
  * @module
  */
 import { z } from '@hono/zod-openapi';
-import { answerFields, finishReason, stlmReportSchema, usageSchema } from './answer.js';
+import { answerFields, finishReason, stlmReportSchema, usageOfChunk, usageSchema } from './answer.js';
 import { bounded, listOf } from './bounded.js';
 import { notYet } from './not-yet.js';
 import { STREAM_OPTIONS_ISSUE, streamsIfOptions, textRequestFields } from './request.js';
@@ -15,7 +15,7 @@ export const MAX_MESSAGES = 1_024;
 const MAX_PARTS = 16;
 
 /** Looks at no element: a megabyte of wrong ones would be a second of work. */
-const none = z.custom((value) => Array.isArray(value) && value.length === 0);
+const none = z.custom((value) => Array.isArray(value) && value.length === 0).meta({ type: 'array', maxItems: 0 });
 
 const textPart = z.object({ type: z.literal('text'), text: z.string() });
 
@@ -69,7 +69,7 @@ export const chatRequestSchema = z
     parallel_tool_calls: notYet(z.boolean()),
     functions: notYet(none),
     function_call: notYet(z.literal('none')),
-    modalities: notYet(z.custom((value) => Array.isArray(value) && value.length === 1 && value[0] === 'text')),
+    modalities: notYet(z.custom((value) => Array.isArray(value) && value.length === 1 && value[0] === 'text').meta({ const: ['text'] })),
     audio: notYet(z.null()),
     prediction: notYet(z.null()),
     reasoning_effort: notYet(z.literal('none')),
@@ -116,7 +116,7 @@ export const chatChunkSchema = z
         finish_reason: finishReason.nullable(),
       }),
     ),
-    usage: usageSchema.nullish(),
+    usage: usageOfChunk,
     stlm: stlmReportSchema.optional(),
   })
   .openapi('ChatCompletionChunk');

@@ -16,7 +16,8 @@ export const MAX_BUDGET_MS = 600_000;
 
 const stopText = z.string().min(1).max(256);
 
-const byteKey = z.string().regex(/^(?:\d|[1-9]\d|1\d\d|2[0-4]\d|25[0-5])$/, 'expected byte values 0-255 as keys');
+const BYTE = /^(?:\d|[1-9]\d|1\d\d|2[0-4]\d|25[0-5])$/;
+const byteKey = z.string().regex(BYTE, 'expected byte values 0-255 as keys');
 
 const budgetMs = z.number().positive().max(MAX_BUDGET_MS);
 
@@ -48,7 +49,7 @@ export const textRequestFields = {
     .nullish(),
   logit_bias: bounded(256, z.record(byteKey, z.number().min(-100).max(100)))
     .nullish()
-    .meta({ description: 'Byte value to the bias added to its logit.' }),
+    .meta({ description: 'Byte value to the bias added to its logit.', propertyNames: { pattern: BYTE.source }, maxProperties: 256 }),
   regex: z.string().min(1).max(MAX_REGEX).nullish().meta({
     description: 'The whole text will match it: JavaScript syntax, without looking around or back. It ends when it cannot go on.',
   }),
