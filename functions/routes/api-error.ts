@@ -94,6 +94,13 @@ export function draining(): ApiError {
   return new ApiError(503, 'draining', 'the server is shutting down', { retryAfterMs: DRAIN_RETRY_MS });
 }
 
+/** A tier that failed to load is tried again within this time, one that found no memory may find some; a broken one needs an operator. */
+const UNAVAILABLE_RETRY_MS = 5_000;
+
+export function tierUnavailable(): ApiError {
+  return new ApiError(503, 'tier_unavailable', 'no usable model: see GET /readyz', { retryAfterMs: UNAVAILABLE_RETRY_MS });
+}
+
 export function refused(refusal: Refusal, { budgetMs }: Pick<RouteRequest, 'budgetMs'>): ApiError {
   switch (refusal.kind) {
     case 'infeasible': {
@@ -112,6 +119,6 @@ export function refused(refusal: Refusal, { budgetMs }: Pick<RouteRequest, 'budg
     case 'loading':
       return new ApiError(503, 'loading', 'the model is still loading', { retryAfterMs: refusal.retryAfterMs });
     case 'unavailable':
-      return new ApiError(503, 'tier_unavailable', 'no usable model: see GET /readyz');
+      return tierUnavailable();
   }
 }

@@ -48,7 +48,7 @@ const operations = () => Object.entries(document.paths).flatMap(([path, methods]
 const validatorOf = (schema: object): ValidateFunction => ajv.compile(JSON.parse(JSON.stringify(schema).replaceAll('"#/', '"openapi#/')) as object);
 const faults = (schema: object, value: unknown) => {
   const validate = validatorOf(schema);
-  return validate(value) ? [] : validate.errors;
+  return validate(value) ? [] : (validate.errors ?? []);
 };
 
 describe('the OpenAPI document', () => {
@@ -108,7 +108,7 @@ describe('the OpenAPI document', () => {
     for (const { path, operation } of operations()) {
       for (const { value } of Object.values(operation.requestBody?.content['application/json']?.examples ?? {})) {
         const named = { ...(value as object), model: 'stlm-auto' };
-        expect((await open.post(path, named)).status, JSON.stringify(value)).toBe(200);
+        expect((await open.post(path, named)).status).toBe(200);
       }
     }
   });
@@ -117,23 +117,23 @@ describe('the OpenAPI document', () => {
 /** What HTTP and the runtime add by themselves, or what a body is. */
 const OF_THE_TRANSPORT = new Set(['connection', 'content-length', 'content-type', 'date', 'keep-alive', 'transfer-encoding', 'cache-control', 'x-accel-buffering']);
 
-async function expectDescribed(path: string, method: string, response: Response): Promise<void> {
+/** What of an answer the document does not say, or says otherwise. */
+async function undescribed(path: string, method: string, response: Response): Promise<unknown[]> {
   const template = Object.keys(document.paths).find((one) => one === path) ?? '/v1/models/{id}';
   const said = document.paths[template]![method]?.responses[response.status];
-  expect(said, `${method} ${path} ${response.status}`).toBeDefined();
-  const undescribed = [...response.headers.keys()].filter((name) => !OF_THE_TRANSPORT.has(name) && said!.headers?.[name] === undefined);
-  expect(undescribed).toEqual([]);
-  for (const [name, { schema }] of Object.entries(said!.headers ?? {})) {
+  if (said === undefined) return [`${method} ${path} ${response.status}`];
+  const type = response.headers.get('content-type')!.split(';')[0]!;
+  const media = said.content?.[type];
+  if (media === undefined) return [`${method} ${path} ${response.status} ${type}`];
+  const names = [...response.headers.keys()].filter((name) => !OF_THE_TRANSPORT.has(name) && said.headers?.[name] === undefined);
+  const headers = Object.entries(said.headers ?? {}).flatMap(([name, { schema }]) => {
     const value = response.headers.get(name);
     const isNumber = ['integer', 'number'].includes((schema as { type: string }).type);
-    if (value !== null) expect(faults(schema, isNumber ? Number(value) : value)).toEqual([]);
-  }
-  const type = response.headers.get('content-type')!.split(';')[0]!;
-  const { schema } = said!.content![type]!;
+    return value === null ? [] : faults(schema, isNumber ? Number(value) : value);
+  });
   const text = await response.text();
   const bodies = type === 'text/event-stream' ? [...text.matchAll(/^data: (\{.*)$/gm)].map(([, data]) => JSON.parse(data!) as unknown) : [type.endsWith('json') ? (JSON.parse(text) as unknown) : text];
-  expect(bodies.length).toBeGreaterThan(0);
-  for (const body of bodies) expect(faults(schema, body)).toEqual([]);
+  return [...names, ...headers, ...(bodies.length === 0 ? ['no body'] : bodies.flatMap((body) => faults(media.schema, body)))];
 }
 
 describe('every answer is as described', () => {
@@ -156,7 +156,7 @@ describe('every answer is as described', () => {
     ] as const;
     for (const [status, response] of answers) {
       expect(response.status).toBe(status);
-      await expectDescribed(path, 'post', response);
+      expect(await undescribed(path, 'post', response)).toEqual([]);
     }
   });
 
@@ -165,7 +165,7 @@ describe('every answer is as described', () => {
     const [first, second] = [await send(), await send()];
     expect([first.status, second.status]).toEqual([200, 429]);
     for (const name of ['limit', 'remaining', 'reset']) expect(first.headers.get(`x-ratelimit-${name}-tokens`)).not.toBeNull();
-    for (const response of [first, second]) await expectDescribed('/v1/completions', 'post', response);
+    for (const response of [first, second]) expect(await undescribed('/v1/completions', 'post', response)).toEqual([]);
   });
 
   test.each([
@@ -178,8 +178,8 @@ describe('every answer is as described', () => {
     try {
       const response = await server.post('/v1/completions', texts.completion);
       expect(response.status).toBe(status);
-      await expectDescribed('/v1/completions', 'post', response);
-      await expectDescribed('/v1/route', 'post', await server.post('/v1/route', texts.completion));
+      expect(await undescribed('/v1/completions', 'post', response)).toEqual([]);
+      expect(await undescribed('/v1/route', 'post', await server.post('/v1/route', texts.completion))).toEqual([]);
     } finally {
       await server.close();
     }
@@ -187,7 +187,7 @@ describe('every answer is as described', () => {
 
   test('of everything that is only read', async () => {
     for (const path of ['/v1/models', '/v1/models/stlm-auto', '/v1/models/stlm-small', '/v1/models/none', '/healthz', '/readyz', '/metrics', '/openapi.json']) {
-      await expectDescribed(path, 'get', await fetch(open.url + path));
+      expect(await undescribed(path, 'get', await fetch(open.url + path))).toEqual([]);
     }
   });
 

@@ -60,9 +60,10 @@ describe("the router's refusals", () => {
     expect(response.headers.get('retry-after-ms')).toBe('400');
   });
 
-  test('no usable tier is a 503', async () => {
+  test('no usable tier is a 503 with Retry-After', async () => {
     const response = await refusing({ kind: 'unavailable', tiers: [] });
     expect(response.status).toBe(503);
+    expect(response.headers.get('retry-after')).toBe('5');
     expect(await response.json()).toMatchObject({ error: { code: 'tier_unavailable' } });
   });
 
