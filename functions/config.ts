@@ -48,6 +48,8 @@ const environmentSchema = z
     STLM_DEFAULT_BUDGET_MS: budgetMs.default(BUDGET_DEFAULTS.defaultMs),
     STLM_FLEX_BUDGET_MS: budgetMs.default(BUDGET_DEFAULTS.flexMs),
     STLM_PRIORITY_BUDGET_MS: budgetMs.default(BUDGET_DEFAULTS.priorityMs),
+    /** What a busy core takes, where the processor's counters cannot be read. */
+    STLM_WATTS_PER_CORE: z.coerce.number().positive().max(1_000).default(5),
     /** What chooses among the tiers that can run a request. */
     STLM_POLICY: z
       .string()
@@ -81,6 +83,7 @@ const environmentSchema = z
       flexMs: variables.STLM_FLEX_BUDGET_MS,
       priorityMs: variables.STLM_PRIORITY_BUDGET_MS,
     },
+    wattsPerCore: variables.STLM_WATTS_PER_CORE,
     policy: variables.STLM_POLICY,
     decisionLog: variables.STLM_DECISION_LOG,
     logLevel: variables.LOG_LEVEL,

@@ -5,6 +5,7 @@ import { routePath } from 'hono/route';
 import type { Client } from '../access/keys.js';
 import type { Measure } from '../access/limits.js';
 import type { Drain } from '../drain.js';
+import type { EnergyMeter } from '../energy/energy.js';
 import type { Engine } from '../engine/types.js';
 import type { GrammarCompiler } from '../grammar/grammars.js';
 import type { Metrics } from '../metrics/metrics.js';
@@ -31,6 +32,7 @@ export interface AppDeps {
   readonly grammars: GrammarCompiler;
   readonly logger: Logger;
   readonly metrics: Metrics;
+  readonly energy: EnergyMeter;
   /** Epoch milliseconds, as `performance.timeOrigin + performance.now()`. */
   readonly nowMs: () => number;
   readonly newId: () => string;

@@ -21,6 +21,9 @@ const REPORT = {
   prompt_patches: 4,
   decoded_patches: 15,
   context_truncated: false,
+  energy_joules: 0.314,
+  energy_source: 'cpu_time',
+  energy_watts_per_core: 5,
 } satisfies Completion['stlm'];
 
 export const COMPLETION_REQUESTS = {

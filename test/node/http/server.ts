@@ -6,6 +6,7 @@ import { serve } from '@hono/node-server';
 import { KeyRing } from '../../../functions/access/keys.js';
 import { Limits } from '../../../functions/access/limits.js';
 import { createApp } from '../../../functions/app.js';
+import { EnergyMeter } from '../../../functions/energy/energy.js';
 import { Drain } from '../../../functions/drain.js';
 import type { Engine } from '../../../functions/engine/types.js';
 import { compileGrammar, type GrammarSource } from '../../../functions/grammar/grammars.js';
@@ -41,7 +42,7 @@ export async function listen(engine: Engine, parts: { router?: Router; keys?: re
   const { keys = [] } = parts;
   const access = { keys: new KeyRing(keys), limits: new Limits(keys) };
   const grammars = { compile: async (source: GrammarSource) => compileGrammar(source) };
-  const app = createApp({ engine, router, budgetDefaults: BUDGET_DEFAULTS, access, grammars, drain, readiness, logger, metrics: new PrometheusMetrics(engine), nowMs, newId: () => crypto.randomUUID() });
+  const app = createApp({ engine, router, budgetDefaults: BUDGET_DEFAULTS, access, grammars, drain, readiness, logger, metrics: new PrometheusMetrics(engine), energy: new EnergyMeter(() => ({ wattsPerCore: 5, source: 'cpu_time' }), 2), nowMs, newId: () => crypto.randomUUID() });
   const server = serve({ fetch: app.fetch, port: 0, hostname: '127.0.0.1' }) as Server;
   await once(server, 'listening');
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
