@@ -25,7 +25,7 @@ error is a \`data:\` line in the first shape. A client that leaves stops its com
   servers: [{ url: '/', description: 'Where this document came from.' }],
   tags: [
     { name: 'Text', description: 'Texts, and what they would take.' },
-    { name: 'Models', description: 'The tiers.' },
+    { name: 'Tiers', description: 'The models, smallest first.' },
     { name: 'Server', description: 'How the server is, and how it is used.' },
   ],
   // A deployment without keys asks for none.

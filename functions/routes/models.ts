@@ -11,7 +11,7 @@ const listRoute = createRoute({
   method: 'get',
   path: '/v1/models',
   operationId: 'listModels',
-  tags: ['Models'],
+  tags: ['Tiers'],
   summary: 'The tiers, smallest first, and the route over them',
   responses: { 200: { description: 'All models.', headers: REQUEST_ID, content: { 'application/json': { schema: modelListSchema } } }, ...errorResponses(401, 405) },
 });
@@ -20,7 +20,7 @@ const oneRoute = createRoute({
   method: 'get',
   path: '/v1/models/{id}',
   operationId: 'retrieveModel',
-  tags: ['Models'],
+  tags: ['Tiers'],
   summary: 'One model',
   request: { params: z.object({ id: z.string().min(1).meta({ description: 'Of `GET /v1/models`.', example: 'stlm-auto' }) }) },
   responses: { 200: { description: 'The model.', headers: REQUEST_ID, content: { 'application/json': { schema: modelSchema } } }, ...errorResponses(401, 404, 405) },
