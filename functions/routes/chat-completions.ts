@@ -1,6 +1,7 @@
 /** `POST /v1/chat/completions`: the next reply of a chat, as one JSON body, or as a stream of server-sent events. */
 import { createRoute } from '@hono/zod-openapi';
 import { type ChatChunk, chatChunkSchema, type ChatCompletion, chatCompletionSchema, chatRequestSchema } from '../schema/chat.js';
+import { unaliased } from './aliases.js';
 import type { AnswerShape } from './answer.js';
 import { readBody } from './body.js';
 import { planChat } from './chat-plan.js';
@@ -55,7 +56,7 @@ export function registerChatCompletions(app: App, deps: AppDeps): void {
   app.openAPIRegistry.registerPath(route);
   app.post(route.path, function chatCompletions(c) {
     return inFlight(c, deps.drain, async (flight) => {
-      const body = await readBody(c.req.raw, chatRequestSchema);
+      const body = unaliased(await readBody(c.req.raw, chatRequestSchema), deps.aliases);
       const grammar = await grammarOf(body, deps.grammars);
       const plan = planChat(body, arrivalOf(c), deps.engine.manifests, deps.budgetDefaults, grammar);
       return respond(c, deps, plan, SHAPE, body, flight);

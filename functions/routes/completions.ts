@@ -1,6 +1,7 @@
 /** `POST /v1/completions`: as one JSON body, or as a stream of server-sent events. */
 import { createRoute } from '@hono/zod-openapi';
 import { type Completion, type CompletionChunk, completionChunkSchema, completionRequestSchema, completionSchema } from '../schema/completion.js';
+import { unaliased } from './aliases.js';
 import type { AnswerShape } from './answer.js';
 import { readBody } from './body.js';
 import { planCompletion } from './completion-plan.js';
@@ -41,7 +42,7 @@ export function registerCompletions(app: App, deps: AppDeps): void {
   app.openAPIRegistry.registerPath(route);
   app.post(route.path, function completions(c) {
     return inFlight(c, deps.drain, async (flight) => {
-      const body = await readBody(c.req.raw, completionRequestSchema);
+      const body = unaliased(await readBody(c.req.raw, completionRequestSchema), deps.aliases);
       const grammar = await grammarOf(body, deps.grammars);
       const plan = planCompletion(body, arrivalOf(c), deps.engine.manifests, deps.budgetDefaults, grammar);
       return respond(c, deps, plan, SHAPE, body, flight);

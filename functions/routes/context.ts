@@ -12,6 +12,7 @@ import type { Metrics } from '../metrics/metrics.js';
 import type { Readiness } from '../readiness.js';
 import type { BudgetDefaults } from '../router/budget.js';
 import type { Decision, Router } from '../router/types.js';
+import type { Aliases } from '../schema/model.js';
 import type { Access } from './access.js';
 import type { Arrival } from './plan.js';
 
@@ -25,6 +26,7 @@ export interface Logger {
 export interface AppDeps {
   readonly engine: Engine;
   readonly router: Router;
+  readonly aliases: Aliases;
   readonly budgetDefaults: BudgetDefaults;
   readonly access: Access;
   readonly drain: Drain;

@@ -3,6 +3,7 @@ import { createRoute } from '@hono/zod-openapi';
 import type { Decision, Refusal, TierForecast } from '../router/types.js';
 import { completionRequestSchema } from '../schema/completion.js';
 import { type RouteAnswer, routeAnswerSchema } from '../schema/route.js';
+import { unaliased } from './aliases.js';
 import { readBody } from './body.js';
 import { planCompletion } from './completion-plan.js';
 import { type App, type AppDeps, arrivalOf } from './context.js';
@@ -26,10 +27,10 @@ const route = createRoute({
   },
 });
 
-export function registerRoute(app: App, { engine, router, grammars, budgetDefaults }: Pick<AppDeps, 'engine' | 'router' | 'grammars' | 'budgetDefaults'>): void {
+export function registerRoute(app: App, { engine, router, grammars, aliases, budgetDefaults }: Pick<AppDeps, 'engine' | 'router' | 'grammars' | 'aliases' | 'budgetDefaults'>): void {
   app.openAPIRegistry.registerPath(route);
   app.post(route.path, async function explain(c) {
-    const body = await readBody(c.req.raw, completionRequestSchema);
+    const body = unaliased(await readBody(c.req.raw, completionRequestSchema), aliases);
     const plan = planCompletion(body, arrivalOf(c), engine.manifests, budgetDefaults, await grammarOf(body, grammars));
     const salt = await cacheSalt(c.var.client, c.req.header('authorization'));
     return c.json(answer(plan, router.policy, router.explain(knowingCache(engine, plan, salt))));

@@ -43,14 +43,17 @@ export function textOfMessage({ content }: Pick<ChatMessage, 'content'>): string
 
 export const isSystem = ({ role }: Pick<ChatMessage, 'role'>): boolean => role === 'system' || role === 'developer';
 
-/** The forms that chats had in training: the system's text first if at all, and a user's at the end, to be answered. */
+/**
+ * The forms that chats had in training: the system's text first if at all, and a user's at the end, to be answered. Instructions alone
+ * are what is to be answered.
+ */
 function checkOrder(messages: readonly ChatMessage[], context: z.core.$RefinementCtx): void {
   const issue = (index: number, field: string, text: string) => context.addIssue({ code: 'custom', path: [index, field], message: text });
   const late = messages.findIndex((one, index) => isSystem(one) && !isSystem(messages[index - 1] ?? one));
   if (late >= 0) issue(late, 'role', 'expected system and developer messages before all others');
   const last = messages.at(-1);
   if (last === undefined) return;
-  if (last.role !== 'user') issue(messages.length - 1, 'role', 'expected the last message to be of the user');
+  if (last.role !== 'user' && !messages.every(isSystem)) issue(messages.length - 1, 'role', 'expected the last message to be of the user');
   else if (textOfMessage(last).trim() === '') issue(messages.length - 1, 'content', 'expected the last message to say something');
 }
 

@@ -32,8 +32,10 @@ const responseFormat = z
   ])
   .meta({ description: 'The form of the text: `json_object` is any JSON object, `json_schema` one that the schema describes. It always parses, if its budget lets it end.' });
 
+export const modelName = z.string().min(1).max(64);
+
 export const textRequestFields = {
-  model: z.string().min(1).max(64).meta({
+  model: modelName.meta({
     description: '`stlm-auto` routes by latency budget, also as `stlm-auto@80ms`; a tier id pins that tier.',
     example: 'stlm-auto',
   }),
