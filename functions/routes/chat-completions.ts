@@ -8,6 +8,7 @@ import { planChat } from './chat-plan.js';
 import { type App, type AppDeps, arrivalOf } from './context.js';
 import { errorResponses } from './documented-errors.js';
 import { budgetHeaders, PROMISE, RATE_LIMITS, REQUEST_ID, TIMINGS } from './documented-headers.js';
+import { eventStream } from './documented-stream.js';
 import { CHAT_CHUNK, CHAT_COMPLETION, CHAT_REQUESTS } from './examples.js';
 import { grammarOf } from './grammar.js';
 import { inFlight } from './in-flight.js';
@@ -24,7 +25,7 @@ const route = createRoute({
     200: {
       description: 'The reply; with `stream: true` as server-sent events, closed by `data: [DONE]`.',
       headers: { ...REQUEST_ID, ...PROMISE, ...TIMINGS, ...RATE_LIMITS },
-      content: { 'application/json': { schema: chatCompletionSchema, example: CHAT_COMPLETION }, 'text/event-stream': { schema: chatChunkSchema, example: CHAT_CHUNK } },
+      content: { 'application/json': { schema: chatCompletionSchema, example: CHAT_COMPLETION }, ...eventStream('ChatCompletionChunk', CHAT_CHUNK) },
     },
     ...errorResponses(400, 401, 404, 405, 413, 422, 429, 500, 503),
   },
@@ -53,6 +54,7 @@ const SHAPE: AnswerShape = {
 };
 
 export function registerChatCompletions(app: App, deps: AppDeps): void {
+  app.openAPIRegistry.register('ChatCompletionChunk', chatChunkSchema);
   app.openAPIRegistry.registerPath(route);
   app.post(route.path, function chatCompletions(c) {
     return inFlight(c, deps.drain, async (flight) => {

@@ -8,6 +8,7 @@ import { planCompletion } from './completion-plan.js';
 import { type App, type AppDeps, arrivalOf } from './context.js';
 import { errorResponses } from './documented-errors.js';
 import { budgetHeaders, PROMISE, RATE_LIMITS, REQUEST_ID, TIMINGS } from './documented-headers.js';
+import { eventStream } from './documented-stream.js';
 import { COMPLETION, COMPLETION_CHUNK, COMPLETION_REQUESTS } from './examples.js';
 import { grammarOf } from './grammar.js';
 import { inFlight } from './in-flight.js';
@@ -24,7 +25,7 @@ const route = createRoute({
     200: {
       description: 'The continuation; with `stream: true` as server-sent events, closed by `data: [DONE]`.',
       headers: { ...REQUEST_ID, ...PROMISE, ...TIMINGS, ...RATE_LIMITS },
-      content: { 'application/json': { schema: completionSchema, example: COMPLETION }, 'text/event-stream': { schema: completionChunkSchema, example: COMPLETION_CHUNK } },
+      content: { 'application/json': { schema: completionSchema, example: COMPLETION }, ...eventStream('CompletionChunk', COMPLETION_CHUNK) },
     },
     ...errorResponses(400, 401, 404, 405, 413, 422, 429, 500, 503),
   },
@@ -39,6 +40,7 @@ const SHAPE: AnswerShape = {
 };
 
 export function registerCompletions(app: App, deps: AppDeps): void {
+  app.openAPIRegistry.register('CompletionChunk', completionChunkSchema);
   app.openAPIRegistry.registerPath(route);
   app.post(route.path, function completions(c) {
     return inFlight(c, deps.drain, async (flight) => {

@@ -132,8 +132,16 @@ async function undescribed(path: string, method: string, response: Response): Pr
     return value === null ? [] : faults(schema, isNumber ? Number(value) : value);
   });
   const text = await response.text();
-  const bodies = type === 'text/event-stream' ? [...text.matchAll(/^data: (\{.*)$/gm)].map(([, data]) => JSON.parse(data!) as unknown) : [type.endsWith('json') ? (JSON.parse(text) as unknown) : text];
-  return [...names, ...headers, ...(bodies.length === 0 ? ['no body'] : bodies.flatMap((body) => faults(media.schema, body)))];
+  return [...names, ...headers, ...(type === 'text/event-stream' ? ofEvents(media.schema, text) : faults(media.schema, type.endsWith('json') ? JSON.parse(text) : text))];
+}
+
+/** Each event, and the JSON in it; the last one holds none. */
+function ofEvents(schema: object, text: string): unknown[] {
+  const [{ contentSchema }] = (schema as { properties: { data: { anyOf: [{ contentSchema: object }] } } }).properties.data.anyOf;
+  const data = [...text.matchAll(/^data: (.*)$/gm)].map(([, one]) => one!);
+  if (data.at(-1) !== '[DONE]' || data.length === 1) return ['no text, or no end'];
+  const ofChunks = data.slice(0, -1).flatMap((chunk) => faults(contentSchema, JSON.parse(chunk)));
+  return ofChunks.concat(data.flatMap((one) => faults(schema, { data: one })));
 }
 
 describe('every answer is as described', () => {
