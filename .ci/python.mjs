@@ -4,7 +4,7 @@ import { Unready, announce, ask, run } from './step.mjs';
 
 /** What trains and checks the models, and what drives the server from outside: two environments, as their packages need not agree. */
 export const MODEL_CORE = { venv: 'model-core/.venv', requirements: 'model-core/requirements.txt', constraints: 'model-core/constraints.txt' };
-export const CONFORMANCE = { venv: 'test/conformance/.venv', requirements: 'test/conformance/requirements.txt', constraints: 'test/conformance/requirements.txt' };
+export const CONFORMANCE = { venv: 'test/conformance/python/.venv', requirements: 'test/conformance/python/requirements.txt', constraints: 'test/conformance/python/requirements.txt' };
 
 const IS_RECENT = 'import sys; print(sys.executable) if sys.version_info >= (3, 11) else sys.exit(1)';
 

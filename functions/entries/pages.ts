@@ -2,6 +2,7 @@
 import { fileURLToPath } from 'node:url';
 import { serveStatic } from '@hono/node-server/serve-static';
 import { createRoute, z } from '@hono/zod-openapi';
+import type { Context } from 'hono';
 import { secureHeaders } from 'hono/secure-headers';
 import type { App } from '../routes/context.js';
 import { errorResponses } from '../routes/documented-errors.js';
@@ -28,6 +29,9 @@ const page = (path: string, operationId: string, summary: string) =>
     responses: { 200: { description: 'A page.', headers: REQUEST_ID, content: { 'text/html': { schema: z.string() } } }, ...errorResponses(405) },
   });
 
+/** hono knows no type for it. */
+const asMarkdown = (_path: string, c: Context) => c.header('content-type', 'text/markdown; charset=utf-8');
+
 export function servePages(app: App): void {
   app.openAPIRegistry.registerPath(page('/', 'getPlayground', 'A page to write on'));
   app.get('/', secureHeaders({ contentSecurityPolicy: POLICY }), serveStatic({ root: SOURCES, path: 'playground/index.html' }));
@@ -40,7 +44,7 @@ export function servePages(app: App): void {
   app.get('/docs/page.js', serveStatic({ root: BUILT }));
   // Three megabytes, and the same until the server is another.
   app.get('/docs/scalar.js', serveStatic({ root: SCALAR, path: 'standalone.js', onFound: (_, c) => c.header('cache-control', 'max-age=3600') }));
-  app.get('/docs/client.md', serveStatic({ root: SOURCES, path: 'client/README.md' }));
-  app.get('/docs/:guide{[a-z-]+\\.md}', serveStatic({ root: SOURCES }));
+  app.get('/docs/client.md', serveStatic({ root: SOURCES, path: 'client/README.md', onFound: asMarkdown }));
+  app.get('/docs/:guide{[a-z-]+\\.md}', serveStatic({ root: SOURCES, onFound: asMarkdown }));
   app.get('/docs/:guide{[a-z-]+}', (c) => c.redirect(`/docs#tag/${c.req.param('guide')}`));
 }

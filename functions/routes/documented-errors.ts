@@ -29,9 +29,13 @@ const EXAMPLES: Record<ErrorStatus, ApiError> = {
   503: draining(),
 };
 
+const header = (description: string, example: string) => ({ description, schema: { type: 'string' }, example });
+
+/** Besides the limits of a key, which whatever was asked under it counts against. */
 const HEADERS: Partial<Record<ErrorStatus, object>> = {
-  401: { 'www-authenticate': { description: 'How to authenticate.', schema: { type: 'string' }, example: 'Bearer' } },
-  429: { ...RETRY, ...RATE_LIMITS },
+  401: { 'www-authenticate': header('How to authenticate.', 'Bearer') },
+  405: { allow: header('The methods that it is served by.', 'POST') },
+  429: RETRY,
   503: RETRY,
 };
 
@@ -41,7 +45,7 @@ export function errorResponses(...statuses: readonly ErrorStatus[]) {
     statuses.map((status) => {
       const example = EXAMPLES[status];
       const content = { 'application/json': { schema: errorSchema, example: example.body() }, [PROBLEM]: { schema: problemSchema, example: problem(example) } };
-      return [status, { description: DESCRIPTIONS[status], headers: { ...REQUEST_ID, ...HEADERS[status] }, content }];
+      return [status, { description: DESCRIPTIONS[status], headers: { ...REQUEST_ID, ...RATE_LIMITS, ...HEADERS[status] }, content }];
     }),
   );
 }

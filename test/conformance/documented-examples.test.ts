@@ -8,7 +8,7 @@ import type { ServerProcess } from '../server-process.js';
 import { startChatServer } from './chat-server.js';
 
 /** Made by `npm test`; without it examples in Python are not run. */
-const PYTHON = 'test/conformance/.venv/bin/python';
+const PYTHON = 'test/conformance/python/.venv/bin/python';
 /** How code in a language is run. JavaScript imports packages, ours too, by their own names, as a product does. */
 const COMMANDS: Record<string, readonly string[]> = {
   js: [process.execPath, '--input-type=module', '--eval'],

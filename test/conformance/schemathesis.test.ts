@@ -12,7 +12,7 @@ import type { ServerProcess } from '../server-process.js';
 import { startChatServer } from './chat-server.js';
 
 const FOLDER = resolve('test/conformance/schemathesis');
-const COMMAND = resolve('test/conformance/.venv/bin/schemathesis');
+const COMMAND = resolve('test/conformance/python/.venv/bin/schemathesis');
 /** Of each operation; set it for a longer search. */
 const EXAMPLES = process.env['SCHEMATHESIS_EXAMPLES'] ?? '40';
 const SEED = process.env['SCHEMATHESIS_SEED'] ?? '7';

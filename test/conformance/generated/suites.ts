@@ -17,7 +17,7 @@ export const SUITES: Record<string, (checkout: string, report: string) => Comman
     ].flat(),
   }),
   'openai-python': (_, report) => ({
-    command: resolve('test/conformance/.venv/bin/python'),
+    command: resolve('test/conformance/python/.venv/bin/python'),
     options: [
       ['-m', 'pytest', '--quiet', '--tb', 'short', '--junitxml', report],
       // As the checkout sets them they want plugins that only its authors need, and fail on any warning.

@@ -33,7 +33,7 @@ let ajv: Ajv2020;
 beforeAll(async () => {
   const engine = () => new ScriptedEngine(says(['once ', 'more']), [{ id: 'stlm-small', state: 'ready' }], ['stlm-small']);
   open = await listen(engine());
-  guarded = await listen(engine(), { keys: [{ name: 'web', sha256: await sha256Hex(key), requests_per_minute: 1, tokens_per_minute: 1_000 }] });
+  guarded = await listen(engine(), { keys: [{ name: 'web', sha256: await sha256Hex(key), requests_per_minute: 2, tokens_per_minute: 1_000 }] });
   document = (await (await fetch(`${open.url}/openapi.json`)).json()) as Document;
   ajv = new Ajv2020({ strict: false, allErrors: true });
   ajv.addSchema(document, 'openapi');
@@ -169,11 +169,11 @@ describe('every answer is as described', () => {
   });
 
   test('of a limited key: what is left, and when to come back', async () => {
-    const send = () => guarded.post('/v1/completions', texts.completion, { headers: { authorization: `Bearer ${key}` } });
-    const [first, second] = [await send(), await send()];
-    expect([first.status, second.status]).toEqual([200, 429]);
-    for (const name of ['limit', 'remaining', 'reset']) expect(first.headers.get(`x-ratelimit-${name}-tokens`)).not.toBeNull();
-    for (const response of [first, second]) expect(await undescribed('/v1/completions', 'post', response)).toEqual([]);
+    const send = (fields: object = {}) => guarded.post('/v1/completions', { ...texts.completion, ...fields }, { headers: { authorization: `Bearer ${key}` } });
+    const answers = [await send({ temperature: 9 }), await send(), await send()];
+    expect(answers.map(({ status }) => status)).toEqual([400, 200, 429]);
+    for (const name of ['limit', 'remaining', 'reset']) expect(answers[1]!.headers.get(`x-ratelimit-${name}-tokens`)).not.toBeNull();
+    for (const response of answers) expect(await undescribed('/v1/completions', 'post', response)).toEqual([]);
   });
 
   test.each([
@@ -205,6 +205,7 @@ describe('every answer is as described', () => {
         const response = await fetch(open.url + path, { method });
         expect(response.status).toBe(405);
         expect(response.headers.get('allow')).toBe(allow);
+        expect(await undescribed(path, allow.split(',')[0]!.toLowerCase(), response)).toEqual([]);
       }
     }
     expect((await fetch(`${open.url}/v1/models/stlm-auto/more`, { method: 'DELETE' })).status).toBe(404);
