@@ -59,7 +59,7 @@ export function registerChatCompletions(app: App, deps: AppDeps): void {
   app.post(route.path, function chatCompletions(c) {
     return inFlight(c, deps.drain, async (flight) => {
       const body = unaliased(await readBody(c.req.raw, chatRequestSchema), deps.aliases);
-      const grammar = await grammarOf(body, deps.grammars);
+      const grammar = await grammarOf(body, deps.grammars, flight.signal);
       const plan = planChat(body, arrivalOf(c), deps.engine.manifests, deps.budgetDefaults, grammar);
       return respond(c, deps, plan, SHAPE, body, flight);
     });

@@ -45,7 +45,7 @@ export function registerCompletions(app: App, deps: AppDeps): void {
   app.post(route.path, function completions(c) {
     return inFlight(c, deps.drain, async (flight) => {
       const body = unaliased(await readBody(c.req.raw, completionRequestSchema), deps.aliases);
-      const grammar = await grammarOf(body, deps.grammars);
+      const grammar = await grammarOf(body, deps.grammars, flight.signal);
       const plan = planCompletion(body, arrivalOf(c), deps.engine.manifests, deps.budgetDefaults, grammar);
       return respond(c, deps, plan, SHAPE, body, flight);
     });

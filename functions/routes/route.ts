@@ -31,7 +31,7 @@ export function registerRoute(app: App, { engine, router, grammars, aliases, bud
   app.openAPIRegistry.registerPath(route);
   app.post(route.path, async function explain(c) {
     const body = unaliased(await readBody(c.req.raw, completionRequestSchema), aliases);
-    const plan = planCompletion(body, arrivalOf(c), engine.manifests, budgetDefaults, await grammarOf(body, grammars));
+    const plan = planCompletion(body, arrivalOf(c), engine.manifests, budgetDefaults, await grammarOf(body, grammars, c.req.raw.signal));
     const salt = await cacheSalt(c.var.client, c.req.header('authorization'));
     return c.json(answer(plan, router.policy, router.explain(knowingCache(engine, plan, salt))));
   });
