@@ -68,8 +68,7 @@ describe('grammars compiled in a thread', () => {
   });
 
   test('do not keep a process alive', async () => {
-    const code = `import type { GrammarSource } from '../../../functions/grammar/grammars.js';
-import { ThreadedGrammars } from '${new URL('../../../dist/functions/grammar/threaded.js', import.meta.url).href}';
+    const code = `import { ThreadedGrammars } from '${new URL('../../../dist/functions/grammar/threaded.js', import.meta.url).href}';
       await new ThreadedGrammars(new URL('${new URL('../../../dist/functions/grammar/thread.js', import.meta.url).href}')).compile({ kind: 'regex', regex: 'a' }, new AbortController().signal);
       console.log('compiled');`;
     const folder = await mkdtemp(join(tmpdir(), 'stlm-grammar-'));
