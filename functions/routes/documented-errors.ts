@@ -1,7 +1,7 @@
 import { errorSchema, problemSchema } from '../schema/error.js';
 import { type ApiError, draining, type ErrorStatus, invalidField, methodNotAllowed, refused, unauthorized, unknownModel } from './api-error.js';
 import { bodyTooLarge } from './body.js';
-import { RATE_LIMITS, REQUEST_ID, RETRY } from './documented-headers.js';
+import { PROMISE, RATE_LIMITS, REQUEST_ID, RETRY } from './documented-headers.js';
 import { asApiError, PROBLEM, problem } from './error-response.js';
 
 const DESCRIPTIONS: Record<ErrorStatus, string> = {
@@ -35,8 +35,10 @@ const header = (description: string, example: string) => ({ description, schema:
 const HEADERS: Partial<Record<ErrorStatus, object>> = {
   401: { 'www-authenticate': header('How to authenticate.', 'Bearer') },
   405: { allow: header('The methods that it is served by.', 'POST') },
-  429: RETRY,
-  503: RETRY,
+  // Also of a request that was admitted: what it had been promised.
+  429: { ...RETRY, ...PROMISE },
+  500: PROMISE,
+  503: { ...RETRY, ...PROMISE },
 };
 
 /** The error answers of a route, for the OpenAPI document. */

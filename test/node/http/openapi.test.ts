@@ -4,7 +4,7 @@ import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { sha256Hex } from '../../../functions/access/keys.js';
 import type { Refusal, Router } from '../../../functions/router/types.js';
-import { says, ScriptedEngine } from './scripted-engine.js';
+import { type Script, says, ScriptedEngine } from './scripted-engine.js';
 import { listen, type TestServer } from './server.js';
 
 interface Media {
@@ -114,6 +114,12 @@ describe('the OpenAPI document', () => {
   });
 });
 
+/** As a graph does that the runtime refuses. */
+async function* failing(): AsyncGenerator<Uint8Array, never, void> {
+  yield* [];
+  throw new Error('no such graph');
+}
+
 /** What HTTP and the runtime add by themselves, or what a body is. */
 const OF_THE_TRANSPORT = new Set(['connection', 'content-length', 'content-type', 'date', 'keep-alive', 'transfer-encoding', 'cache-control', 'x-accel-buffering']);
 
@@ -188,6 +194,22 @@ describe('every answer is as described', () => {
       expect(response.status).toBe(status);
       expect(await undescribed('/v1/completions', 'post', response)).toEqual([]);
       expect(await undescribed('/v1/route', 'post', await server.post('/v1/route', texts.completion))).toEqual([]);
+    } finally {
+      await server.close();
+    }
+  });
+
+  test.each([
+    [429, says([], 'deadline')],
+    [500, failing],
+  ] as [number, Script][])('of a request that was admitted and came to nothing: %i', async (status, script) => {
+    const server = await listen(new ScriptedEngine(script));
+    try {
+      for (const stream of [false, true]) {
+        const response = await server.post('/v1/completions', { ...texts.completion, stream });
+        expect(response.status).toBe(status);
+        expect(await undescribed('/v1/completions', 'post', response)).toEqual([]);
+      }
     } finally {
       await server.close();
     }
