@@ -18,6 +18,9 @@ import { SUITES } from './suites.js';
 /** The names that these tests ask for. */
 const MODELS = ['gpt-3.5-turbo-instruct', 'gpt-4o-mini', 'gpt-5.4'];
 
+/** They take half a minute. */
+const LONGEST_MS = 600_000;
+
 const [name, checkout] = process.argv.slice(2);
 const suite = SUITES[name ?? ''];
 if (suite === undefined || checkout === undefined) {
@@ -31,7 +34,7 @@ try {
   const report = join(folder, 'junit.xml');
   const { command, options } = suite(resolve(checkout), report);
   const environment = { ...process.env, TEST_API_BASE_URL: `${server.url}/v1` };
-  const run = spawn(command, options, { cwd: resolve(checkout), env: environment, stdio: ['ignore', 'pipe', 'inherit'] });
+  const run = spawn(command, options, { cwd: resolve(checkout), env: environment, stdio: ['ignore', 'pipe', 'inherit'], timeout: LONGEST_MS });
   run.stdout.resume();
   await once(run, 'close');
   const { lines, isAsExpected } = judge(outcomes(await readFile(report, 'utf8')));
