@@ -17,7 +17,7 @@ import { AUTO, type Decision, type Outcome, type Refusal, type Router, type Rout
 import { Warming } from './warming.js';
 
 export interface RouterDependencies {
-  readonly engine: Pick<Engine, 'manifests' | 'workers' | 'status' | 'isWarm' | 'hasRoom' | 'load' | 'generate'>;
+  readonly engine: Pick<Engine, 'manifests' | 'workers' | 'status' | 'isWarm' | 'hasRoom' | 'load' | 'widen' | 'generate'>;
   /** Now, on the clock of `RouteRequest.arrivalMs`. */
   readonly nowMs: () => number;
   readonly log: RouterLog;
@@ -306,6 +306,7 @@ export function createRouter({ engine, nowMs, log, record, policy = DEFAULT_POLI
     progress,
     observe,
     warm: (placement, when = 'now') => (when === 'now' ? warming.load(placement) : warming.loadWhenIdle(placement)),
+    widen: (placement) => warming.widenWhenIdle(placement),
   };
 }
 
