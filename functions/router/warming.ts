@@ -21,6 +21,8 @@ export interface WarmingParts {
   readonly onStart: (placement: Placement) => void;
   /** It goes on; `loadMs` is undefined if the load failed. */
   readonly onEnd: (placement: Placement, loadMs: number | undefined) => void;
+  /** From now on it runs otherwise than was measured. */
+  readonly onWiden: (placement: Placement) => void;
   readonly onProbe: (placement: Placement, result: GenerateResult) => void;
 }
 
@@ -77,7 +79,7 @@ export class Warming {
   /** As long as that takes the worker is blocked as by a load. */
   async widenWhenIdle(placement: Placement): Promise<void> {
     await this.#idle(placement);
-    const { engine, nowMs, log, onStart, onEnd } = this.#parts;
+    const { engine, nowMs, log, onStart, onEnd, onWiden } = this.#parts;
     if (engine.widen === undefined || !engine.isWarm(placement)) return;
     const done = engine.widen(placement).catch((error: unknown) => log.warn({ ...placement, error }, 'widening failed'));
     this.#loads.set(key(placement), { placement, startMs: nowMs(), done });
@@ -85,6 +87,7 @@ export class Warming {
     await done;
     this.#loads.delete(key(placement));
     onEnd(placement, undefined);
+    onWiden(placement);
     this.loadWanted();
     await this.#measure(placement);
   }
