@@ -17,6 +17,7 @@ async function refusing(refusal: Refusal, budgets: object = {}): Promise<Respons
     progress: () => undefined,
     observe: () => undefined,
     warm: async () => undefined,
+    widen: async () => undefined,
   };
   server = await listen(new ScriptedEngine(says(['ok'])), { router });
   return server.post('/v1/completions', { ...valid, ...budgets });
