@@ -29,7 +29,7 @@ const ourBinaries = `bin/napi-v6/linux/${arch}`;
 /** Native code for other machines, and folders that are there to install or to compile it. */
 const UNUSED = {
   'onnxruntime-node': (path) => /^(?:lib|script)\b/.test(path) || (path.startsWith('bin/') && isBeside(ourBinaries, path)),
-  koffi: (path) => /^(?:doc|lib|vendor|src\/koffi\/src)\b/.test(path),
+  koffi: (path) => /^(?:doc|lib|vendor)\b|\.(?:cc|hh|inc|S|asm|txt)$/.test(path) && !path.startsWith('LICENSE'),
   [`@koromix/koffi-linux-${arch}`]: (path) => path.startsWith('musl'),
 };
 
