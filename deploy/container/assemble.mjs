@@ -1,5 +1,5 @@
 /**
- * Puts what a server needs at run time into a folder: the build, the packages it loads, their licences, and nothing else. Run after
+ * Puts what a server needs at run time into a folder: the build, the packages it loads, their licences, a list of them, and nothing else. Run after
  * `npm ci` and the build; the Dockerfile and the tests share it. The standard library only.
  *
  *   node deploy/container/assemble.mjs FOLDER [x64 | arm64]
@@ -9,13 +9,15 @@
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { billOfMaterials } from './sbom.mjs';
 
 /** The server's own in package.json because `npm start` builds; a built server loads neither. */
 const BUILD_ONLY = new Set(['typescript', '@types/node']);
 /** What a package depends on for its install step, or under other names, is no part of a run. */
 const RUN_TIME_DEPENDENCIES = { 'onnxruntime-node': ['onnxruntime-common'] };
-/** Sources of sources, declarations, maps and manuals. Licences stay. */
+/** Declarations, maps and manuals. */
 const UNUSED_FILE = /\.(?:map|[cm]?ts|md|tsbuildinfo)$/;
+const LICENCE = /(?:^|\/)(?:licen[cs]e|notice|copying)[^/]*$/i;
 
 const [folder, arch = process.arch] = process.argv.slice(2);
 if (folder === undefined || !['x64', 'arm64'].includes(arch)) {
@@ -29,7 +31,7 @@ const ourBinaries = `bin/napi-v6/linux/${arch}`;
 /** Native code for other machines, and folders that are there to install or to compile it. */
 const UNUSED = {
   'onnxruntime-node': (path) => /^(?:lib|script)\b/.test(path) || (path.startsWith('bin/') && isBeside(ourBinaries, path)),
-  koffi: (path) => /^(?:doc|lib|vendor)\b|\.(?:cc|hh|inc|S|asm|txt)$/.test(path) && !path.startsWith('LICENSE'),
+  koffi: (path) => /^(?:doc|lib|vendor)\b|\.(?:cc|hh|inc|S|asm|txt)$/.test(path),
   [`@koromix/koffi-linux-${arch}`]: (path) => path.startsWith('musl'),
 };
 
@@ -69,17 +71,20 @@ function copy(path, isUnused = () => false) {
     recursive: true,
     filter(from) {
       const inside = from.slice(source.length + 1).split(sep).join('/');
-      return inside === '' || !(basename(from) === 'node_modules' || UNUSED_FILE.test(inside) || isUnused(inside));
+      return inside === '' || LICENCE.test(inside) || !(basename(from) === 'node_modules' || UNUSED_FILE.test(inside) || isUnused(inside));
     },
   });
 }
 
 mkdirSync(folder, { recursive: true });
-for (const path of addPackages('', Object.keys(lock[''].dependencies), new Set())) copy(path, UNUSED[path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length)]);
+const packages = [...addPackages('', Object.keys(lock[''].dependencies), new Set())];
+for (const path of packages) copy(path, UNUSED[path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length)]);
 copy('dist/functions');
 copy('dist/model-core');
 // The page's markup and style are served as they are.
 copy('functions/playground');
 copy('LICENSE');
 const { name, version, license, type } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
-writeFileSync(join(folder, 'package.json'), `${JSON.stringify({ name, version, license, type, private: true })}\n`);
+const write = (file, content) => writeFileSync(join(folder, file), `${JSON.stringify(content)}\n`);
+write('package.json', { name, version, license, type, private: true });
+write('sbom.cdx.json', billOfMaterials({ name, version, license }, Object.fromEntries(packages.map((path) => [path, lock[path]]))));
