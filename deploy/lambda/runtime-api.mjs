@@ -21,7 +21,6 @@ const REQUESTS = [
 const events = REQUESTS.map((fields) => functionUrl({ path: '/v1/completions', body: JSON.stringify({ prompt: 'Once upon a time', seed: 7, stream: true, ...fields }) }));
 
 const startedAtMs = performance.now();
-let environment;
 let sent = 0;
 let sentAtMs = 0;
 
@@ -37,12 +36,11 @@ const server = createServer(async (request, response) => {
   const tier = /"tier":"([^"]*)"/.exec(body)[1];
   console.log(`answer ${sent}: ${tier}, first byte after ${ms(pieces[0] - sentAtMs)}, last after ${ms(pieces.at(-1) - sentAtMs)}, in ${pieces.length} pieces`);
   if (sent === 1) console.log(`from the start to the first byte: ${ms(pieces[0] - startedAtMs)}`);
-  if (sent === events.length) environment.kill('SIGTERM');
 });
 
 function next(response) {
-  // The last answer was the end; an environment that asks again waits.
-  if (sent === events.length) return;
+  // No environment outlives its runtime API.
+  if (sent === events.length) return server.close().closeAllConnections();
   if (sent === 0) console.log(`init took ${ms(performance.now() - startedAtMs)}`);
   const body = JSON.stringify(events[sent]);
   sent += 1;
@@ -63,8 +61,8 @@ function ms(duration) {
 
 function fail(what) {
   console.error(what);
-  environment.kill('SIGKILL');
-  process.exit(1);
+  process.exitCode = 1;
+  server.close().closeAllConnections();
 }
 
 server.listen(0, '127.0.0.1', () => {
@@ -77,7 +75,10 @@ server.listen(0, '127.0.0.1', () => {
     AWS_LAMBDA_LOG_STREAM_NAME: 'stream',
   };
   const [command, ...args] = process.argv.slice(2);
-  environment = spawn(command, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'ignore', 'inherit'] });
-  environment.once('exit', () => server.close().closeAllConnections());
+  const environment = spawn(command, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'ignore', 'pipe'] });
+  const printed = text(environment.stderr);
+  environment.once('exit', async () => {
+    if (sent < events.length || process.exitCode) fail(await printed);
+  });
   setTimeout(() => fail('no end after 60 s'), 60_000).unref();
 });
