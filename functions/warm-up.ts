@@ -49,7 +49,7 @@ function logQuarantined(engine: Pick<Engine, 'status'>, logger: Pick<Logger, 'er
 }
 
 /** The smallest tier on every worker, so that some answer is always near. */
-export async function warmSmallest({ app, apiKey, engine, preload, router, readiness, logger }: WarmUpParts): Promise<void> {
+async function warmSmallest({ app, apiKey, engine, preload, router, readiness, logger }: WarmUpParts): Promise<void> {
   const [smallest] = engine.manifests;
   if (smallest === undefined) {
     logger.error({}, 'there is no usable model');
@@ -66,7 +66,7 @@ export async function warmSmallest({ app, apiKey, engine, preload, router, readi
  * The larger tiers, so that no request has to find them cold; the server is ready by now, and its requests go first. One after the
  * other: the other workers stay free, and each tier is measured undisturbed.
  */
-export async function warmLarger({ engine, preload, router }: WarmUpParts): Promise<void> {
+async function warmLarger({ engine, preload, router }: WarmUpParts): Promise<void> {
   const quarantined = new Set(engine.status().filter(({ state }) => state === 'quarantined').map(({ id }) => id));
   const larger = preload.filter(({ tier }) => tier !== engine.manifests[0]?.id && !quarantined.has(tier));
   for (const placement of larger) await router.warm(placement, 'idle');

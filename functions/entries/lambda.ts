@@ -5,7 +5,7 @@
 import { Hono } from 'hono';
 import { handle, type LambdaContext, streamHandle } from 'hono/aws-lambda';
 import { readConfig } from '../config.js';
-import { warmLarger, warmSmallest } from '../warm-up.js';
+import { warmUp } from '../warm-up.js';
 import { deploy } from './deployment.js';
 
 /** Of the time limit, for the way of the answer. */
@@ -35,8 +35,8 @@ interface Bindings {
 }
 
 const deployment = await deploy(readConfig({ ...DEFAULTS, ...process.env }), { keepsPrepared: false });
-await warmSmallest(deployment);
-await warmLarger(deployment);
+// In it every model is checked, and so fetched from the image, which comes over the network piece by piece as it is read.
+await warmUp(deployment);
 
 const limited = new Hono<{ Bindings: Bindings }>().all('*', (c) => {
   const context = (c.env.lambdaContext ?? c.env.context)!;
