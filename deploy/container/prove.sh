@@ -19,7 +19,7 @@ echo "healthy, as $(pod exec "$container" id)"
 pod exec "$container" grep -E 'CapEff|NoNewPrivs|Seccomp:' /proc/1/status
 pod exec "$container" sh -c '! touch /app/file 2>/dev/null && touch /cache/file && rm /cache/file'
 echo 'writes to /cache and nowhere else'
-curl -sf "http://127.0.0.1:$port/v1/completions" -d '{"model":"stlm-auto@2s","prompt":"Once upon a time","max_tokens":40,"seed":7}'
+curl --fail-with-body -s "http://127.0.0.1:$port/v1/completions" -d '{"model":"stlm-auto@20s","prompt":"Once upon a time","max_tokens":40,"seed":7}'
 echo
 if pod logs "$container" 2>&1 | grep 'no direct binding'; then exit 1; fi
 curl -sN "http://127.0.0.1:$port/v1/completions" \
