@@ -1,6 +1,7 @@
 /** `npm start` without npm: the built server in a process of its own, on a free port, ready with the committed test model. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 
 export interface ServerProcess {
@@ -12,23 +13,25 @@ export interface ServerProcess {
   stop(): Promise<number | null>;
 }
 
-export async function startServer(environment: Record<string, string> = {}): Promise<ServerProcess> {
+/** @param folder where the build is. */
+export async function startServer(environment: Record<string, string> = {}, folder = '.'): Promise<ServerProcess> {
   const process = spawn(globalThis.process.execPath, ['dist/functions/entries/node.js'], {
-    env: { ...globalThis.process.env, PORT: '0', STLM_ARTIFACTS: 'test/fixtures/models', ...environment },
+    cwd: folder,
+    env: { ...globalThis.process.env, PORT: '0', STLM_ARTIFACTS: resolve('test/fixtures/models'), ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const output: string[] = [];
-  const url = await new Promise<string>((resolve, reject) => {
+  const url = await new Promise<string>((listening, reject) => {
     for (const stream of [process.stdout, process.stderr]) {
       createInterface({ input: stream }).on('line', (line) => {
         output.push(line);
         const [, found] = /listening on (http:\/\/\S+)/.exec(line) ?? [];
-        if (found) resolve(found);
+        if (found) listening(found);
       });
     }
     process.once('exit', (code) => reject(new Error(`the server ended with ${code}:\n${output.join('\n')}`)));
   });
-  while (!(await fetch(`${url}/readyz`)).ok) await new Promise((resolve) => setTimeout(resolve, 50));
+  while (!(await fetch(`${url}/readyz`)).ok) await new Promise((passed) => setTimeout(passed, 50));
   const stop = async () => {
     if (process.exitCode === null) {
       process.kill('SIGTERM');

@@ -26,8 +26,11 @@ import { servePages } from './pages.js';
 
 const nowMs = () => performance.timeOrigin + performance.now();
 
-/** @throws what keeps a server from starting; it is the operator's to mend. */
-export async function deploy({ artifacts, cache, pool, keysFile, aliases, budgetDefaults, wattsPerCore, policy, decisionLog, logLevel }: Config) {
+/**
+ * @param keepsPrepared false where no model is loaded twice from one disk, so that preparing it would only take longer.
+ * @throws what keeps a server from starting; it is the operator's to mend.
+ */
+export async function deploy({ artifacts, cache, pool, keysFile, aliases, budgetDefaults, wattsPerCore, policy, decisionLog, logLevel }: Config, { keepsPrepared = true } = {}) {
   const logger = pino({ level: logLevel, serializers: { error: stdSerializers.err } });
   const { fallback } = await bestRuntime();
   if (fallback !== undefined) logger.warn({ error: fallback }, 'no direct binding to ONNX Runtime here: models run through onnxruntime-node');
@@ -36,7 +39,7 @@ export async function deploy({ artifacts, cache, pool, keysFile, aliases, budget
   const { preload, ...plan } = poolPlan(thisMachine(), registry.manifests, pool);
   const keys = await readKeys(keysFile);
   const workerUrl = new URL('../engine/worker.js', import.meta.url);
-  const engine = new WorkerPool({ registry, workerUrl, preparedFolder: join(cache, 'prepared'), ...plan });
+  const engine = new WorkerPool({ registry, workerUrl, ...(keepsPrepared && { preparedFolder: join(cache, 'prepared') }), ...plan });
   const decisions = decisionLog === undefined ? undefined : await openDecisionLog(decisionLog, (error) => logger.error({ error }, 'the decision log ends here'));
   const router = createRouter({ engine, nowMs, log: logger, policy, ...(decisions && { record: decisions.write }) });
   const access = { keys: new KeyRing(keys.all), limits: new Limits(keys.all) };

@@ -11,7 +11,12 @@ export type BudgetSource =
   | 'prefer'
   | 'x-stainless-timeout'
   | 'service_tier'
-  | 'default';
+  | 'default'
+  /** What the platform leaves, where that is less. */
+  | 'platform';
+
+/** The sources that a client writes. */
+type BudgetField = Exclude<BudgetSource, 'default' | 'platform'>;
 
 /** A deployment's answer to requests that name no number. */
 export interface BudgetDefaults {
@@ -43,7 +48,7 @@ export interface Budget {
 export class BudgetError extends Error {
   override readonly name = 'BudgetError';
   constructor(
-    readonly field: Exclude<BudgetSource, 'default'>,
+    readonly field: BudgetField,
     message: string,
   ) {
     super(message);
@@ -67,9 +72,14 @@ export function parseBudget(input: BudgetInput, defaults: BudgetDefaults = BUDGE
   return { ...(found ?? { budgetMs: defaults.defaultMs, source: 'default' }), model };
 }
 
+/** A platform that ends a request at its own time limit leaves no more than that, whatever was asked for. */
+export function limitBudget(budget: Budget, limitMs = Infinity): Budget {
+  return budget.budgetMs <= limitMs ? budget : { ...budget, budgetMs: Math.max(1, limitMs), source: 'platform' };
+}
+
 type Found = Omit<Budget, 'model'>;
 
-function inRange(field: Exclude<BudgetSource, 'default'>, budgetMs: number): number {
+function inRange(field: BudgetField, budgetMs: number): number {
   if (!(budgetMs > 0 && budgetMs <= MAX_BUDGET_MS)) {
     throw new BudgetError(field, `${field}: a latency budget is more than 0 and at most ${MAX_BUDGET_MS} ms`);
   }

@@ -133,11 +133,11 @@ export class Warming {
 
   /** One worker at a time: two would measure each other. */
   async #measure(placement: Placement): Promise<void> {
-    const { engine, log, onProbe } = this.#parts;
+    const { engine, nowMs, log, onProbe } = this.#parts;
     if (this.#measuring.has(placement.tier)) return;
     this.#measuring.add(placement.tier);
     try {
-      for await (const result of calibrationProbes(engine, placement)) onProbe(placement, result);
+      for await (const result of calibrationProbes(engine, placement, nowMs)) onProbe(placement, result);
     } catch (error) {
       // What was believed before stays in use until the next request has been measured.
       log.warn({ ...placement, error }, 'calibration failed');

@@ -41,6 +41,10 @@ export interface AppDeps {
 }
 
 export interface AppEnv {
+  Bindings: {
+    /** What the platform leaves a request before it ends it, in milliseconds from its arrival; absent where nothing does. */
+    limitMs?: number;
+  };
   Variables: {
     requestId: string;
     arrivalMs: number;
@@ -56,7 +60,7 @@ export interface AppEnv {
 export type App = OpenAPIHono<AppEnv>;
 
 export function arrivalOf(c: Context<AppEnv>): Arrival {
-  return { id: c.var.requestId, arrivalMs: c.var.arrivalMs, header: (name) => c.req.header(name) };
+  return { id: c.var.requestId, arrivalMs: c.var.arrivalMs, limitMs: c.env?.limitMs, header: (name) => c.req.header(name) };
 }
 
 /** Counts an answer, and writes a line about it. 499 is nginx's number for a client that left before it. */

@@ -1,7 +1,7 @@
 /** From a validated body to what the router and the engine are asked: what completions and chats have in common. */
 import type { PromptIds } from '../engine/patch.js';
 import type { GenerateOptions } from '../engine/types.js';
-import { type Budget, type BudgetDefaults, parseBudget } from '../router/budget.js';
+import { type Budget, type BudgetDefaults, limitBudget, parseBudget } from '../router/budget.js';
 import { AUTO, type RouteRequest } from '../router/types.js';
 import type { ByteAutomaton } from '../grammar/automaton.js';
 import type { Manifest } from '../schema/manifest.js';
@@ -14,6 +14,8 @@ export const AUTO_MODEL = 'stlm-auto';
 export interface Arrival {
   readonly id: string;
   readonly arrivalMs: number;
+  /** As `AppEnv` has it. */
+  readonly limitMs?: number | undefined;
   readonly header: (name: string) => string | undefined;
 }
 
@@ -50,7 +52,7 @@ export interface Target {
  * @throws {ApiError} 404 for a model no manifest describes.
  */
 export function targetOf(body: TextRequest, arrival: Arrival, manifests: readonly Manifest[], defaults: BudgetDefaults): Target {
-  const budget = parseBudget({ body, header: arrival.header }, defaults);
+  const budget = limitBudget(parseBudget({ body, header: arrival.header }, defaults), arrival.limitMs);
   if (budget.model === AUTO_MODEL) return { budget, tier: AUTO, manifests };
   const pinned = manifests.find(({ id }) => id === budget.model);
   if (pinned === undefined) throw unknownModel(budget.model);

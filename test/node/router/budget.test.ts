@@ -1,6 +1,6 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { BUDGET_DEFAULTS, BudgetError, type BudgetInput, parseBudget } from '../../../functions/router/budget.js';
+import { BUDGET_DEFAULTS, BudgetError, type BudgetInput, limitBudget, parseBudget } from '../../../functions/router/budget.js';
 import { MAX_BUDGET_MS } from '../../../functions/schema/request.js';
 
 function input(body: Partial<BudgetInput['body']>, headers: Record<string, string> = {}): BudgetInput {
@@ -25,6 +25,23 @@ const SOURCES = [
   { source: 'service_tier', ms: BUDGET_DEFAULTS.flexMs, body: { service_tier: 'flex' }, headers: {} },
   { source: 'default', ms: BUDGET_DEFAULTS.defaultMs, body: {}, headers: {} },
 ] as const;
+
+describe('the time that the platform leaves', () => {
+  test('is the budget of whoever asked for more, and of nobody else', () => {
+    fc.assert(
+      fc.property(fc.double({ min: 1, max: MAX_BUDGET_MS, noNaN: true }), fc.double({ min: -1e6, max: 1e6, noNaN: true }), (askedMs, limitMs) => {
+        const budget = parseBudget(input({ latency_budget_ms: askedMs }));
+        const limited = { ...budget, budgetMs: Math.max(1, limitMs), source: 'platform' };
+        expect(limitBudget(budget, limitMs)).toEqual(askedMs <= limitMs ? budget : limited);
+      }),
+    );
+  });
+
+  test('is no matter where nothing ends a request', () => {
+    const budget = parseBudget(input({ latency_budget_ms: MAX_BUDGET_MS }));
+    expect(limitBudget(budget)).toEqual(budget);
+  });
+});
 
 describe('a latency budget', () => {
   test('comes from the first source in order of precedence, whatever else is set', () => {

@@ -21,8 +21,10 @@ function warmingOf() {
   const warm = new Set<string>();
   const measured = new Set<string>();
   const events: string[] = [];
+  const observed: number[] = [];
   let now = 0;
   let probes = 0;
+  let stalls = 0;
   const warming = new Warming({
     engine: {
       isWarm: ({ tier, worker }) => warm.has(`${tier}/${worker}`),
@@ -31,7 +33,10 @@ function warmingOf() {
       // oxlint-disable-next-line require-yield
       async *generate() {
         probes += 1;
-        return RESULT;
+        if (stalls === 0) return RESULT;
+        stalls -= 1;
+        now += 5_000;
+        return { ...RESULT, timings: { ...RESULT.timings, decodeMs: 5_000 } };
       },
     },
     nowMs: () => now,
@@ -41,9 +46,22 @@ function warmingOf() {
     onStart: ({ worker }) => events.push(`start ${worker}`),
     onEnd: ({ worker }, loadMs) => events.push(`end ${worker} ${loadMs}`),
     onWiden: ({ tier }) => measured.delete(tier),
-    onProbe: ({ tier }) => measured.add(tier),
+    onProbe: ({ tier }, { timings }) => {
+      measured.add(tier);
+      observed.push(timings.decodeMs);
+    },
   });
-  return { warming, loads, busy, warm, events, probes: () => probes, pass: (ms: number) => (now += ms) };
+  return {
+    warming,
+    loads,
+    busy,
+    warm,
+    events,
+    observed,
+    probes: () => probes,
+    pass: (ms: number) => (now += ms),
+    stall: (times: number) => (stalls = times),
+  };
 }
 
 describe('loading a tier', () => {
@@ -62,6 +80,18 @@ describe('loading a tier', () => {
     await again;
     expect(once).toBeGreaterThan(0);
     expect(probes()).toBe(once);
+  });
+
+  test.each([
+    ['once or twice measures again, so that a freeze is not taken for the cost of a tier', 2, [11, 11, 11]],
+    ['every time is as slow as it looks', 100, [5_000, 5_000, 5_000]],
+  ])('that is stopped in the middle of measuring %s', async (_then, times, expected) => {
+    const { warming, loads, observed, stall } = warmingOf();
+    const flight = warming.load({ tier: 'stlm-10m', worker: 0 });
+    stall(times);
+    loads[0]?.resolve(120);
+    await flight;
+    expect(observed).toEqual(expected);
   });
 
   test('that fails frees its worker, says so, and is not wanted again for a while', async () => {
