@@ -25,7 +25,7 @@ import { servePages } from './pages.js';
 const nowMs = () => performance.timeOrigin + performance.now();
 
 /** @throws what keeps a server from starting; it is the operator's to mend. */
-export async function deploy({ artifacts, cache, pool, keysFile, budgetDefaults, policy, decisionLog, logLevel }: Config) {
+export async function deploy({ artifacts, cache, pool, keysFile, redisUrl, budgetDefaults, policy, decisionLog, logLevel }: Config) {
   const logger = pino({ level: logLevel, serializers: { error: stdSerializers.err } });
   const { fallback } = await bestRuntime();
   if (fallback !== undefined) logger.warn({ error: fallback }, 'no direct binding to ONNX Runtime here: models run through onnxruntime-node');
@@ -37,10 +37,11 @@ export async function deploy({ artifacts, cache, pool, keysFile, budgetDefaults,
   const engine = new WorkerPool({ registry, workerUrl, preparedFolder: join(cache, 'prepared'), ...plan });
   const decisions = decisionLog === undefined ? undefined : await openDecisionLog(decisionLog, (error) => logger.error({ error }, 'the decision log ends here'));
   const router = createRouter({ engine, nowMs, log: logger, policy, ...(decisions && { record: decisions.write }) });
-  const access = { keys: new KeyRing(keys.all), limits: new Limits(keys.all) };
+  const counters = redisUrl === undefined ? undefined : (await import('../access/redis-limits.js')).countInRedis(redisUrl, logger);
+  const access = { keys: new KeyRing(keys.all), limits: new Limits(keys.all, counters?.newLimiter) };
   const [drain, readiness, metrics] = [new Drain(), new Readiness(engine), new PrometheusMetrics(engine)];
   const grammars = new ThreadedGrammars(new URL('../grammar/thread.js', import.meta.url));
   const app = createApp({ engine, router, budgetDefaults, access, grammars, drain, readiness, logger, metrics, nowMs, newId: randomUUID });
   servePages(app);
-  return { app, engine, registry, router, drain, readiness, decisions, logger, preload, apiKey: keys.ownKey };
+  return { app, engine, registry, router, drain, readiness, decisions, counters, logger, preload, apiKey: keys.ownKey };
 }

@@ -1,18 +1,25 @@
 /** The server on Node: reads the configuration, listens, and drains when asked to stop. */
 import type { Server } from 'node:http';
 import { serve } from '@hono/node-server';
+import { agentReply, listenForAgent } from '../agent-check.js';
 import { readConfig } from '../config.js';
 import { shutDown } from '../shutdown.js';
 import { requalify, warmUp } from '../warm-up.js';
 import { deploy } from './deployment.js';
 
+/** Longer than balancers keep an idle connection, HAProxy seconds and AWS's 60: the side that sends requests is the one to close. */
+const KEEP_ALIVE_MS = 75_000;
+
 async function start(): Promise<void> {
   const config = readConfig(process.env);
   const deployment = await deploy(config);
-  const { app, engine, drain, decisions, logger } = deployment;
+  const { app, engine, router, drain, decisions, counters, logger } = deployment;
+  const { agentPort, host, drainDelayMs } = config;
 
-  const server = serve({ fetch: app.fetch, port: config.port, hostname: config.host }, ({ port }) => {
-    const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;
+  if (agentPort !== undefined) await listenForAgent(agentPort, host, () => agentReply(drain.leaving, router.slack()));
+  const serverOptions = { keepAliveTimeout: KEEP_ALIVE_MS };
+  const server = serve({ fetch: app.fetch, port: config.port, hostname: host, serverOptions }, ({ port }) => {
+    const url = `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
     console.log(`stlm listening on ${url} with ${engine.manifests.map(({ id }) => id).join(', ')}. Try:`);
     console.log(`  curl ${url}/v1/completions -d '{"model":"stlm-auto@300ms","prompt":"Once upon a time","max_tokens":80}'`);
     console.log(`or write in a browser: ${url}`);
@@ -25,8 +32,9 @@ async function start(): Promise<void> {
 
   async function stop(signal: string): Promise<void> {
     logger.info({ signal }, 'draining');
-    await shutDown(drain, server, engine);
+    await shutDown({ drain, server, engine, drainDelayMs });
     await decisions?.close();
+    counters?.close();
     process.exit(0);
   }
 }

@@ -19,7 +19,7 @@ async function warmedUp(script: Script, chatTiers: readonly string[] = [], statu
   const rehearsed: string[] = [];
   const warmed: string[] = [];
   const warm = async ({ tier }: Placement, when = 'now') => void warmed.push(`${tier} ${when}`);
-  const router = { policy: 'budget-first', route: endless as never, explain: endless as never, progress: () => {}, observe: () => {}, warm };
+  const router = { policy: 'budget-first', route: endless as never, explain: endless as never, progress: () => {}, observe: () => {}, slack: () => 1, warm };
   const app = {
     request: async (path: unknown) => {
       rehearsed.push(String(path));
