@@ -44,7 +44,7 @@ export async function startHaproxy(backends: readonly Backend[]): Promise<Haprox
 
 function addressed(template: string, { port, statsPort, backends }: { port: number; statsPort: number; backends: readonly Backend[] }): string {
   const lines = backends.map((backend, index) => `    server replica${index + 1} 127.0.0.1:${backend.port} agent-port ${backend.agentPort}`);
-  const replaced = template.replace('127.0.0.1:8080', `127.0.0.1:${port}`).replace('127.0.0.1:8404', `127.0.0.1:${statsPort}`);
+  const replaced = template.replaceAll('127.0.0.1:8080', `127.0.0.1:${port}`).replaceAll('127.0.0.1:8404', `127.0.0.1:${statsPort}`);
   return replaced.replace(/(?:^ {4}server .*\n)+/m, `${lines.join('\n')}\n`);
 }
 
