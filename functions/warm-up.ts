@@ -1,3 +1,4 @@
+import { bestRuntime } from './engine/open-session.js';
 import type { WorkerPool } from './engine/pool.js';
 import type { Engine, Placement } from './engine/types.js';
 import type { Readiness } from './readiness.js';
@@ -32,6 +33,12 @@ export async function warmUp(parts: WarmUpParts): Promise<void> {
     logger.warn({ error }, 'warm-up broke off');
   }
   logQuarantined(engine, logger);
+}
+
+/** Each worker finds its binding by itself; what it found is asked here, once everything is warm, so that no start waits for the answer. */
+export async function warnOfFallback(logger: Pick<Logger, 'warn'>): Promise<void> {
+  const { fallback } = await bestRuntime();
+  if (fallback !== undefined) logger.warn({ error: fallback }, 'no direct binding to ONNX Runtime here: models run through onnxruntime-node');
 }
 
 /** Another chance for quarantined tiers, and the log says which still are. Never rejects. */

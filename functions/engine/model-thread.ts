@@ -10,28 +10,29 @@ import { EarliestDeadlineFirst } from './earliest-deadline.js';
 import { Generation } from './generate.js';
 import type { FromWorker, SeededOptions, TierModel, ToWorker } from './messages.js';
 import { monotonicMs } from './monotonic.js';
+import type { OnnxRuntime } from './onnx-runtime.js';
 import type { SessionOptions } from './open-session.js';
 import { type LoadedTier, loadTier, releaseTier } from './tier.js';
 
 type Say = (message: FromWorker) => void;
 
 export class ModelThread {
-  readonly #setup: SessionOptions;
+  readonly #runtime: OnnxRuntime;
   readonly #say: Say;
   readonly #queue = new EarliestDeadlineFirst<LoadJob | TextJob>((jobs) => this.#serve(jobs));
   readonly #tiers = new Map<string, LoadedTier>();
   readonly #loads = new Map<string, LoadJob>();
   readonly #generations = new Map<number, TextJob>();
 
-  constructor(setup: SessionOptions, say: Say) {
-    this.#setup = setup;
+  constructor(runtime: OnnxRuntime, say: Say) {
+    this.#runtime = runtime;
     this.#say = say;
   }
 
   obey(message: ToWorker): void {
     switch (message.kind) {
       case 'load':
-        this.#load(message.model, message.deadlineMs);
+        this.#load(message.model, { ...message.setup, runtime: this.#runtime }, message.deadlineMs);
         break;
       case 'generate':
         this.#generate(message.id, message.tier, message.options);
@@ -49,7 +50,7 @@ export class ModelThread {
     }
   }
 
-  #load(model: TierModel, deadlineMs: number): void {
+  #load(model: TierModel, options: SessionOptions, deadlineMs: number): void {
     const waiting = this.#loads.get(model.tier);
     if (waiting !== undefined) {
       // Somebody now waits for a load that was begun with time to spare.
@@ -59,7 +60,7 @@ export class ModelThread {
     const job = new LoadJob(deadlineMs, async () => {
       const startMs = monotonicMs();
       try {
-        this.#tiers.set(model.tier, await loadTier(model, this.#setup));
+        this.#tiers.set(model.tier, await loadTier(model, options));
         this.#say({ kind: 'loaded', tier: model.tier, loadMs: monotonicMs() - startMs });
       } catch (error) {
         this.#say({ kind: 'loadFailed', tier: model.tier, reason: messageOf(error) });

@@ -3,17 +3,15 @@
  *
  * @module
  */
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { EngineClosedError, GenerationFailedError, TierQuarantinedError, WorkerCrashedError } from './errors.js';
 import { GenerationCall } from './generation-call.js';
 import type { FromWorker, SeededOptions, TierModel, ToWorker, WorkerSetup } from './messages.js';
+import { startThread } from './thread.js';
 
 /** A thread that lived less than this did not come up properly: the next one waits, so that a broken build does not spin. */
 const EARLY_DEATH_MS = 2_000;
 const RESTART_DELAY_MS = 1_000;
-/** A thread's own objects live for a patch. Left to itself V8 lets 16 MiB of them and more gather before it looks: at 50M, 215 MiB are resident instead of 170. */
-const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 2 };
-
 /** A tier in the worker's memory, or on its way there or out. */
 export interface HeldTier {
   readonly model: TierModel;
@@ -32,6 +30,16 @@ interface Pending<T> {
   readonly reject: (error: Error) => void;
 }
 
+export interface WorkerHostParts {
+  readonly url: URL;
+  /** The first, if it is there already. */
+  readonly thread?: Worker;
+  readonly setup: WorkerSetup;
+  readonly nowMs: () => number;
+  /** Hears of every copy that is no longer in the worker, with all that it kept between texts. */
+  readonly onGone: (tier: string) => void;
+}
+
 export class WorkerHost {
   readonly #url: URL;
   readonly #setup: WorkerSetup;
@@ -47,13 +55,12 @@ export class WorkerHost {
   #nextId = 0;
   #closed = false;
 
-  /** @param onGone hears of every copy that is no longer in the worker, with all that it kept between texts. */
-  constructor(url: URL, setup: WorkerSetup, nowMs: () => number, onGone: (tier: string) => void) {
+  constructor({ url, thread, setup, nowMs, onGone }: WorkerHostParts) {
     this.#url = url;
     this.#setup = setup;
     this.#nowMs = nowMs;
     this.#onGone = onGone;
-    this.#spawn();
+    this.#spawn(thread);
   }
 
   get held(): readonly Readonly<HeldTier>[] {
@@ -72,7 +79,7 @@ export class WorkerHost {
     const load = this.#loads.get(tier) ?? pending<number>();
     if (!this.#loads.has(tier)) this.#held.set(tier, { model, state: 'loading', texts: 0, loadedAtMs: this.#nowMs(), usedAtMs: this.#nowMs() });
     this.#loads.set(tier, load);
-    this.#tell({ kind: 'load', model, deadlineMs });
+    this.#tell({ kind: 'load', model, setup: this.#setup, deadlineMs });
     return load.done;
   }
 
@@ -112,9 +119,8 @@ export class WorkerHost {
     await this.#exited;
   }
 
-  #spawn(): void {
+  #spawn(worker = startThread(this.#url)): void {
     const startMs = performance.now();
-    const worker = new Worker(this.#url, { workerData: this.#setup, resourceLimits: RESOURCE_LIMITS });
     this.#worker = worker;
     let failure: unknown;
     worker.on('message', (message: FromWorker) => this.#hear(message));

@@ -1,6 +1,7 @@
 /** The parts of a server on Node, made from its configuration and wired to each other. */
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
+import type { Worker } from 'node:worker_threads';
 import { pino, stdSerializers } from 'pino';
 import { KeyRing } from '../access/keys.js';
 import { Limits } from '../access/limits.js';
@@ -8,7 +9,6 @@ import { createApp } from '../app.js';
 import { checkTiers, type Config } from '../config.js';
 import { openDecisionLog } from '../decision-log.js';
 import { Drain } from '../drain.js';
-import { bestRuntime } from '../engine/open-session.js';
 import { WorkerPool } from '../engine/pool.js';
 import { poolPlan } from '../engine/pool-plan.js';
 import { ThreadedGrammars } from '../grammar/threaded.js';
@@ -21,20 +21,19 @@ import { Registry } from '../registry/registry.js';
 import { createRouter } from '../router/router.js';
 import { readKeys } from './key-file.js';
 import { servePages } from './pages.js';
+import { WORKER_URL } from './worker-url.js';
 
 const nowMs = () => performance.timeOrigin + performance.now();
 
 /** @throws what keeps a server from starting; it is the operator's to mend. */
-export async function deploy({ artifacts, cache, pool, keysFile, redisUrl, budgetDefaults, policy, decisionLog, logLevel }: Config) {
+export async function deploy(config: Config, firstThread: Worker) {
+  const { artifacts, cache, pool, keysFile, redisUrl, budgetDefaults, policy, decisionLog, logLevel } = config;
   const logger = pino({ level: logLevel, serializers: { error: stdSerializers.err } });
-  const { fallback } = await bestRuntime();
-  if (fallback !== undefined) logger.warn({ error: fallback }, 'no direct binding to ONNX Runtime here: models run through onnxruntime-node');
-  const registry = await Registry.open(openStore(artifacts), new ModelFileCache(join(cache, 'files')));
+  const registry = await Registry.open(await openStore(artifacts), new ModelFileCache(join(cache, 'files')));
   checkTiers({ policy, pool }, registry);
   const { preload, ...plan } = poolPlan(thisMachine(), registry.manifests, pool);
   const keys = await readKeys(keysFile);
-  const workerUrl = new URL('../engine/worker.js', import.meta.url);
-  const engine = new WorkerPool({ registry, workerUrl, preparedFolder: join(cache, 'prepared'), ...plan });
+  const engine = new WorkerPool({ registry, workerUrl: WORKER_URL, firstThread, preparedFolder: join(cache, 'prepared'), ...plan });
   const decisions = decisionLog === undefined ? undefined : await openDecisionLog(decisionLog, (error) => logger.error({ error }, 'the decision log ends here'));
   const router = createRouter({ engine, nowMs, log: logger, policy, ...(decisions && { record: decisions.write }) });
   const counters = redisUrl === undefined ? undefined : (await import('../access/redis-limits.js')).countInRedis(redisUrl, logger);
