@@ -55,14 +55,16 @@ function logQuarantined(engine: Pick<Engine, 'status'>, logger: Pick<Logger, 'er
   for (const { id, state, reason } of engine.status()) if (state === 'quarantined') logger.error({ tier: id, reason }, 'quarantined');
 }
 
-/** The smallest tier on every worker, so that some answer is always near. */
+/** The smallest tier on every worker, so that some answer is always near; on the first alone to begin with, which so is there soonest. */
 async function warmSmallest({ app, apiKey, engine, preload, router, readiness, logger }: WarmUpParts): Promise<void> {
   const [smallest] = engine.manifests;
   if (smallest === undefined) {
     logger.error({}, 'there is no usable model');
     return;
   }
-  await Promise.all(preload.filter(({ tier }) => tier === smallest.id).map((placement) => router.warm(placement)));
+  const [first, ...others] = preload.filter(({ tier }) => tier === smallest.id);
+  if (first !== undefined) await router.warm(first);
+  await Promise.all(others.map((placement) => router.warm(placement)));
   await rehearse({ app, apiKey, logger }, smallest);
   const proof = await readiness.prove(smallest.id);
   if (proof.golden === 'reproduced') logger.info({ tier: smallest.id, ...proof }, 'warm');

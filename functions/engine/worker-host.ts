@@ -53,6 +53,7 @@ export class WorkerHost {
   #exited: Promise<void> = Promise.resolve();
   #restart: NodeJS.Timeout | undefined;
   #nextId = 0;
+  #begun = false;
   #closed = false;
 
   constructor({ url, thread, setup, nowMs, onGone }: WorkerHostParts) {
@@ -60,7 +61,7 @@ export class WorkerHost {
     this.#setup = setup;
     this.#nowMs = nowMs;
     this.#onGone = onGone;
-    this.#spawn(thread);
+    if (thread !== undefined) this.#spawn(thread);
   }
 
   get held(): readonly Readonly<HeldTier>[] {
@@ -75,6 +76,8 @@ export class WorkerHost {
   load(model: TierModel, deadlineMs: number): Promise<number> {
     const { tier } = model;
     if (this.isWarm(tier) || this.#keep(tier)) return Promise.resolve(0);
+    // The first load starts the thread: until a server has something to do on it, it would only be in the way of the others.
+    if (!this.#begun && !this.#closed) this.#spawn();
     if (this.#worker === undefined) return Promise.reject(this.#absent());
     const load = this.#loads.get(tier) ?? pending<number>();
     if (!this.#loads.has(tier)) this.#held.set(tier, { model, state: 'loading', texts: 0, loadedAtMs: this.#nowMs(), usedAtMs: this.#nowMs() });
@@ -120,6 +123,7 @@ export class WorkerHost {
   }
 
   #spawn(worker = startThread(this.#url)): void {
+    this.#begun = true;
     const startMs = performance.now();
     this.#worker = worker;
     let failure: unknown;

@@ -7,7 +7,9 @@ import { startThread } from '../engine/thread.js';
 import { WORKER_URL } from './worker-url.js';
 
 const firstThread = startThread(WORKER_URL);
-const { enableCompileCache } = module as typeof module & { enableCompileCache?: () => void };
-enableCompileCache?.();
+const compileCache = module as typeof module & { enableCompileCache?: () => void; flushCompileCache?: () => void };
+compileCache.enableCompileCache?.();
 const { start, refuse } = await import('./server.js');
 await start(firstThread).catch(refuse);
+// Left to itself it is written when the process ends by itself, which a server that is killed does not.
+compileCache.flushCompileCache?.();

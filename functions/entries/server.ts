@@ -19,13 +19,14 @@ export async function start(firstThread: Worker): Promise<void> {
   const { agentPort, host, drainDelayMs } = config;
 
   if (agentPort !== undefined) await listenForAgent(agentPort, host, () => agentReply(drain.leaving, router.slack()));
+  // Not only once it listens: the smallest model's file can be read meanwhile.
+  void warmUp(deployment).then(() => warnOfFallback(logger));
   const serverOptions = { keepAliveTimeout: KEEP_ALIVE_MS };
   const server = serve({ fetch: app.fetch, port: config.port, hostname: host, serverOptions }, ({ port }) => {
     const url = `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
     console.log(`stlm listening on ${url} with ${engine.manifests.map(({ id }) => id).join(', ')}. Try:`);
     console.log(`  curl ${url}/v1/completions -d '{"model":"stlm-auto@300ms","prompt":"Once upon a time","max_tokens":80}'`);
     console.log(`or write in a browser: ${url}`);
-    void warmUp(deployment).then(() => warnOfFallback(logger));
   }) as Server;
   server.on('error', refuse);
   process.once('SIGTERM', stop).once('SIGINT', stop);
