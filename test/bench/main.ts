@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { SCENARIOS } from '../load/scenarios.js';
 import { benchBatch } from './batch.js';
+import { benchCold } from './cold.js';
 import { benchDecode } from './decode.js';
 import { benchMemory } from './memory.js';
 import { benchPrefix } from './prefix.js';
@@ -45,6 +46,17 @@ program
   .option('--repeats <count>', 'prompts, of which the median is reported', count, 7)
   .option('--folder <folder>', 'where prepared models are kept', '.bench')
   .action(benchPrefix);
+
+program
+  .command('cold')
+  .description('From the start of a process to the first byte of text: each tier, with its model prepared before and not, beside llama.cpp.')
+  .option('--artifacts <folder>', 'where the tiers are', 'model-core/artifacts')
+  .option('--tiers <ids>', 'only these, separated by commas', list)
+  .option('--repeats <count>', 'interleaved rounds, of which the median is reported', count, 7)
+  .option('--node <path>', 'the Node to start', process.execPath)
+  .option('--folder <folder>', 'where the random models are written and kept', '.bench')
+  .option('--json <file>', 'also write the figures to this file')
+  .action(benchCold);
 
 program
   .command('router')
