@@ -6,6 +6,7 @@ import { SCENARIOS } from '../load/scenarios.js';
 import { benchBatch } from './batch.js';
 import { benchCold } from './cold.js';
 import { benchDecode } from './decode.js';
+import { benchFleet } from './fleet.js';
 import { benchMemory } from './memory.js';
 import { benchPrefix } from './prefix.js';
 import { benchReplay } from './replay.js';
@@ -57,6 +58,17 @@ program
   .option('--folder <folder>', 'where the random models are written and kept', '.bench')
   .option('--json <file>', 'also write the figures to this file')
   .action(benchCold);
+
+program
+  .command('fleet')
+  .description('Several servers behind HAProxy, under a load they can bear and one they cannot.')
+  .option('--artifacts <folder>', 'where the tiers are', 'model-core/artifacts')
+  .option('--replicas <counts>', 'how many, separated by commas', counts, [1, 2, 4])
+  .option('--seconds <count>', 'how long each load lasts', count, 10)
+  .option('--seed <number>', 'of the requests and their arrivals', Number, 1)
+  .option('--folder <folder>', 'where prepared models are kept', '.bench')
+  .option('--json <file>', 'also write the figures, and what each tier takes, to this file')
+  .action(benchFleet);
 
 program
   .command('router')
