@@ -1,9 +1,14 @@
 /**
  * `bench fleet`: one, two and four replicas of one worker each behind HAProxy, under open-loop loads. A load of 1 is what one core can
- * do for each replica; beyond the machine's cores replicas share them, and no more gets done.
+ * do for each replica; beyond the machine's cores replicas share them, and no more gets done. Then a model of larger fleets, made of the
+ * service times that were measured and of the router's own decisions.
  */
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
+import { ModelFileCache } from '../../functions/registry/fetch.js';
+import { FolderStore } from '../../functions/registry/folder-store.js';
+import { defaultFile } from '../../functions/registry/manifest.js';
+import { Registry } from '../../functions/registry/registry.js';
 import { type Haproxy, startHaproxy } from '../fleet/haproxy.js';
 import { lacks } from '../fleet/program.js';
 import { type Replica, startReplica } from '../fleet/replica.js';
@@ -11,6 +16,7 @@ import { type Client, connect } from '../load/client.js';
 import { openLoop } from '../load/open-loop.js';
 import { scenarioTrace } from '../load/scenarios.js';
 import { promptOf, type Trace } from '../load/trace.js';
+import { fleetModel } from './fleet-model/report.js';
 import { busyWarning, describeMachine } from './machine.js';
 import { GRACE_MS, type RouterFigures, routerFigures } from './router-figures.js';
 import { saturationPerSecond, serviceTimes } from './saturation.js';
@@ -24,6 +30,13 @@ export interface FleetOptions {
   readonly seconds: number;
   readonly seed: number;
   readonly json?: string;
+  /** The JSON of an earlier run: what tiers take is read from it instead of measured, and only the model runs. */
+  readonly times?: string;
+  readonly usdPerVcpuHour: number;
+  readonly startMs: number;
+  readonly storeGbits: number;
+  readonly modelReplicas: number;
+  readonly svg?: string;
 }
 
 export interface FleetRun {
@@ -40,6 +53,15 @@ const POLL_MS = 100;
 const LONGEST_WARM_UP_MS = 20_000;
 
 export async function benchFleet(options: FleetOptions): Promise<void> {
+  const times = options.times === undefined ? await measureFleets(options) : (JSON.parse(await readFile(options.times, 'utf8')) as { times: ServiceTime[] }).times;
+  const { seed, startMs, usdPerVcpuHour, modelReplicas } = options;
+  const storeMs = (8 * (await modelBytes(options))) / (options.storeGbits * 1e6);
+  const { tables, svg } = fleetModel({ times, saturationPerSecond: saturationPerSecond(times, seed, 1), seed, startMs, storeMs, usdPerVcpuHour, most: modelReplicas });
+  console.log(`\nThe model, at ${usdPerVcpuHour} USD per vCPU-hour, ${startMs} ms from the wish for a replica to its first request and a store of ${options.storeGbits} Gbit/s\n\n${tables}`);
+  if (options.svg !== undefined) await writeFile(options.svg, svg);
+}
+
+async function measureFleets(options: FleetOptions): Promise<ServiceTime[]> {
   const machine = describeMachine();
   const warning = busyWarning(machine);
   if (warning !== undefined) console.error(warning);
@@ -60,6 +82,13 @@ export async function benchFleet(options: FleetOptions): Promise<void> {
   if (options.json !== undefined) {
     await writeFile(options.json, `${JSON.stringify({ date: new Date().toISOString(), machine, cores: availableParallelism(), times, runs }, null, 2)}\n`);
   }
+  return times!;
+}
+
+/** What a replica fetches before its first start. */
+async function modelBytes({ artifacts, folder }: FleetOptions): Promise<number> {
+  const { manifests } = await Registry.open(new FolderStore(artifacts), new ModelFileCache(folder));
+  return manifests.reduce((sum, manifest) => sum + defaultFile(manifest).bytes, 0);
 }
 
 interface Fleet {

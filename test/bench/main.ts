@@ -61,13 +61,19 @@ program
 
 program
   .command('fleet')
-  .description('Several servers behind HAProxy, under a load they can bear and one they cannot.')
+  .description('Several servers behind HAProxy, under a load they can bear and one they cannot, and a model of larger fleets.')
   .option('--artifacts <folder>', 'where the tiers are', 'model-core/artifacts')
   .option('--replicas <counts>', 'how many, separated by commas', counts, [1, 2, 4])
   .option('--seconds <count>', 'how long each load lasts', count, 10)
   .option('--seed <number>', 'of the requests and their arrivals', Number, 1)
   .option('--folder <folder>', 'where prepared models are kept', '.bench')
   .option('--json <file>', 'also write the figures, and what each tier takes, to this file')
+  .option('--times <file>', 'run the model alone, fed from the --json of an earlier run')
+  .option('--usd-per-vcpu-hour <price>', 'assumed, for the model', Number, 0.04)
+  .option('--start-ms <count>', 'assumed, for the model: from the wish for a replica to its first request', count, 2_000)
+  .option('--store-gbits <count>', 'assumed, for the model: what the store of models hands out in all, in Gbit/s', Number, 10)
+  .option('--model-replicas <count>', 'the largest fleet of the model', count, 10_000)
+  .option('--svg <file>', 'also draw the model into this file')
   .action(benchFleet);
 
 program
