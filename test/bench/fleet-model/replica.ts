@@ -34,6 +34,7 @@ export interface Offer {
 /** As the router's tail of predictions, for service times that scatter as these do. */
 const TAIL = 1.3;
 const LEAST_SHARE = 0.5;
+const ROUNDING = 1e-6;
 /** A run is a patch: the share of a text's work that nothing interrupts. */
 const RUN_SHARE = 0.05;
 
@@ -87,12 +88,15 @@ export class Replica {
   take({ request, arrivalMs, surprise, onEnd }: Offer, nowMs: number): number | 'infeasible' | 'overloaded' {
     this.runUntil(nowMs);
     const deadlineMs = arrivalMs + request.budgetMs;
-    const expected = this.#times.map((time) => serviceMs(time, { promptPatches: Math.min(time.contextPatches, 1 + request.promptBytes / time.bytesPerPatch), maxTokens: request.maxTokens }));
-    const tiers = expected.map((workMs, size): Placements<Candidate> => [this.#candidate(size, workMs, deadlineMs)]);
+    const expected = this.#times.map((time) => {
+      const promptPatches = Math.min(time.contextPatches, 1 + request.promptBytes / time.bytesPerPatch);
+      return { readMs: serviceMs(time, { promptPatches, maxTokens: 0 }), workMs: serviceMs(time, { promptPatches, maxTokens: request.maxTokens }) };
+    });
+    const tiers = expected.map((work, size): Placements<Candidate> => [this.#candidate(size, work, deadlineMs)]);
     const choice = choose(tiers, budgetFirst);
     if (choice.kind !== 'take') return choice.kind === 'infeasible' ? choice.kind : 'overloaded';
     const size = tiers.findIndex((placements) => bestPlacement(placements) === choice.candidate);
-    const bookedMs = expected[size]!;
+    const bookedMs = expected[size]!.workMs;
     const workMs = bookedMs * surprise;
     const job: Job = { ticket: (this.#tickets += 1), deadlineMs, textBytes: request.maxTokens, workMs, leftMs: workMs, bookedMs, onEnd };
     const promisedMs = choice.candidate.reach.now === 'fits' ? bookedMs : LEAST_SHARE * Math.min(bookedMs, deadlineMs - nowMs);
@@ -104,13 +108,14 @@ export class Replica {
     return size;
   }
 
-  #candidate(size: number, workMs: number, deadlineMs: number): Candidate {
+  #candidate(size: number, { readMs, workMs }: { readonly readMs: number; readonly workMs: number }, deadlineMs: number): Candidate {
     const nowMs = this.#nowMs;
     const { expectedMs, worstMs } = wait(this.#ledger, nowMs, deadlineMs);
     const reach = (beforeMs: number): Reach => {
       const leftMs = deadlineMs - nowMs - beforeMs;
+      if (readMs * TAIL > leftMs) return 'late';
       if (workMs * TAIL <= leftMs) return 'fits';
-      return leftMs >= LEAST_SHARE * Math.min(workMs, deadlineMs - nowMs) ? 'truncates' : 'late';
+      return leftMs - readMs >= LEAST_SHARE * (Math.min(workMs, deadlineMs - nowMs) - readMs) ? 'truncates' : 'late';
     };
     return {
       tier: this.#times[size]!.tier,
@@ -130,7 +135,7 @@ export class Replica {
     this.inFlight -= 1;
     this.#ledger = release(advance(this.#ledger, this.#nowMs), job.ticket, job.bookedMs);
     this.#headroom = pay(this.#headroom, 1, job.workMs - job.leftMs - job.bookedMs);
-    job.onEnd({ atMs: this.#nowMs, bytes: Math.floor(job.textBytes * (1 - job.leftMs / job.workMs)) });
+    job.onEnd({ atMs: this.#nowMs, bytes: Math.floor(job.textBytes * (1 - job.leftMs / job.workMs) + ROUNDING) });
   }
 }
 

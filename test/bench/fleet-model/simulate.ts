@@ -109,8 +109,7 @@ class Simulation {
     if (agentEveryMs < Infinity) this.#at(agentEveryMs, () => this.#askAgents());
     // What is in flight at the end is still answered.
     for (let event = this.#events.pop(); event !== undefined; event = this.#events.pop()) event();
-    const endMs = Math.max(durationMs, this.#nowMs);
-    for (const [id] of this.#members) this.#leave(id, endMs);
+    for (const [id] of this.#members) this.#leave(id, durationMs);
     const replicaMs = this.#goneReplicaMs;
     return {
       offered: this.#offered,
@@ -249,7 +248,8 @@ class Simulation {
   #leave(id: number, atMs: number): void {
     const { replica, startedMs } = this.#members.get(id)!;
     this.#members.delete(id);
-    this.#goneReplicaMs += atMs - startedMs;
+    // What is paid after the last arrival is nothing to be compared.
+    this.#goneReplicaMs += Math.max(0, Math.min(atMs, this.#settings.durationMs) - startedMs);
     this.#busyMs += replica.busyMs;
   }
 

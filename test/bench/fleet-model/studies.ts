@@ -56,14 +56,16 @@ export interface ColdHerd {
   readonly baked: boolean;
 }
 
+/** Short, so that the largest fleet can be followed through it. */
+const HERD_MS = 45_000;
+
 /** The same surge at a target, from small fleets to large ones: all that starts, starts at once. */
 export function studyHerds(settings: StudySettings, target: number, sizes: readonly number[]): Study<ColdHerd>[] {
-  return sizes.flatMap((cores) =>
-    [true, false].map((baked) => {
-      const durationMs = Math.min(SURGE_MS, Math.max(4 * LEAST_STEADY_MS, (1_000 * REQUESTS) / (settings.saturationPerSecond * cores)));
-      return { of: { cores, baked }, figures: surge(settings, { target, cores, storeMs: baked ? 0 : settings.storeMs, durationMs }) };
-    }),
-  );
+  const ways = sizes.flatMap((cores) => [true, false].map((baked): ColdHerd => ({ cores, baked })));
+  return ways.map((of) => {
+    const storeMs = of.baked ? 0 : settings.storeMs;
+    return { of, figures: surge(settings, { target, cores: of.cores, storeMs, durationMs: HERD_MS }) };
+  });
 }
 
 const GAP_REQUESTS = 400;
