@@ -12,8 +12,8 @@ export interface ServerProcess {
   stop(): Promise<number | null>;
 }
 
-export async function startServer(environment: Record<string, string> = {}): Promise<ServerProcess> {
-  const process = spawn(globalThis.process.execPath, ['dist/functions/entries/node.js'], {
+export async function startServer(environment: Record<string, string> = {}, entry = 'dist/functions/entries/node.js'): Promise<ServerProcess> {
+  const process = spawn(globalThis.process.execPath, [entry], {
     env: { ...globalThis.process.env, PORT: '0', STLM_ARTIFACTS: 'test/fixtures/models', ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

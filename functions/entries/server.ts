@@ -28,7 +28,7 @@ export async function start(firstThread: Worker): Promise<void> {
     console.log(`  curl ${url}/v1/completions -d '{"model":"stlm-auto@300ms","prompt":"Once upon a time","max_tokens":80}'`);
     console.log(`or write in a browser: ${url}`);
   }) as Server;
-  server.on('error', refuse);
+  server.on('error', (error) => void engine.close().finally(() => refuse(error)));
   process.once('SIGTERM', stop).once('SIGINT', stop);
   // Not SIGHUP: that says the terminal is gone, and ends a server as it should.
   process.on('SIGUSR2', () => void requalify(engine, logger));

@@ -43,9 +43,17 @@ describe('the configuration', () => {
     ['STLM_POLICY', 'fixed:'],
     ['LOG_LEVEL', 'loud'],
     ['STLM_OPEN', 'maybe'],
+    ['STLM_DRAIN_DELAY_S', '21'],
+    ['STLM_AGENT_PORT', 'http'],
+    ['STLM_REDIS_URL', 'http://127.0.0.1'],
+    ['STLM_REDIS_URL', 'redis://127.0.0.1'],
   ])('refuses %s=%s by name', (name, value) => {
     expect(() => readConfig({ [name]: value })).toThrow(ConfigError);
     expect(() => readConfig({ [name]: value })).toThrow(name);
+  });
+
+  test('counts limits in Redis only where there are keys that have some', () => {
+    expect(readConfig({ STLM_REDIS_URL: 'redis://127.0.0.1', STLM_KEYS: 'keys.json' }).redisUrl).toBe('redis://127.0.0.1');
   });
 
   test('takes an empty variable for one that is not set', () => {

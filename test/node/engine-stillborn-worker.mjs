@@ -1,6 +1,6 @@
-/** A build that is broken: the thread dies as it starts, and leaves a mark in the folder that its address names. */
+/** A build that is broken: the thread dies as it starts, and leaves a mark in the folder that STILLBORN names. */
 import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-appendFileSync(join(new URL(import.meta.url).searchParams.get('folder'), 'births'), '.');
+appendFileSync(join(process.env.STILLBORN, 'births'), '.');
 throw new Error('this build is broken');
