@@ -57,7 +57,7 @@ export interface ColdHerd {
 }
 
 /** Short, so that the largest fleet can be followed through it. */
-const HERD_MS = 45_000;
+const HERD_MS = 30_000;
 
 /** The same surge at a target, from small fleets to large ones: all that starts, starts at once. */
 export function studyHerds(settings: StudySettings, target: number, sizes: readonly number[]): Study<ColdHerd>[] {
