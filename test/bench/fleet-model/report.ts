@@ -61,13 +61,13 @@ export function fleetModel(options: ModelOptions): { readonly tables: string; re
       ],
     },
     {
-      title: 'The load doubles at once: answered in budget',
+      title: 'The load doubles: what is left of quality',
       across: 'cores of load',
-      upwards: '% of the feasible',
-      range: [60, 100],
+      upwards: '% of the answers on the largest tier',
+      range: [0, 80],
       lines: [true, false].map((baked) => ({
         name: baked ? 'models in the image' : 'models from one store',
-        points: herds.filter(({ of }) => of.baked === baked).map(({ of, figures }) => [of.cores, 100 * figures.inBudget]),
+        points: herds.filter(({ of }) => of.baked === baked).map(({ of, figures }) => [of.cores, 100 * figures.byTier.at(-1)!]),
       })),
     },
   ];
