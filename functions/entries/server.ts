@@ -28,10 +28,15 @@ export async function start(firstThread: Worker): Promise<void> {
     console.log(`  curl ${url}/v1/completions -d '{"model":"stlm-auto@300ms","prompt":"Once upon a time","max_tokens":80}'`);
     console.log(`or write in a browser: ${url}`);
   }) as Server;
-  server.on('error', (error) => void engine.close().finally(() => refuse(error)));
+  server.on('error', fail);
   process.once('SIGTERM', stop).once('SIGINT', stop);
   // Not SIGHUP: that says the terminal is gone, and ends a server as it should.
   process.on('SIGUSR2', () => void requalify(engine, logger));
+
+  async function fail(error: Error): Promise<void> {
+    await engine.close();
+    refuse(error);
+  }
 
   async function stop(signal: string): Promise<void> {
     logger.info({ signal }, 'draining');
