@@ -12,6 +12,7 @@ import type { Aliases } from './schema/model.js';
 import { MAX_BUDGET_MS, modelName } from './schema/request.js';
 
 const count = (most: number) => z.coerce.number().int().min(1).max(most);
+const port = z.coerce.number().int().min(0).max(65_535);
 const budgetMs = z.coerce.number().positive().max(MAX_BUDGET_MS);
 /** Separated by commas. */
 const tiers = z
@@ -30,7 +31,7 @@ const httpUrl = z.url({ protocol: /^https?$/ });
 
 const environmentSchema = z
   .object({
-    PORT: z.coerce.number().int().min(0).max(65_535).default(8_080),
+    PORT: port.default(8_080),
     HOST: z.string().default('127.0.0.1'),
     /** A folder, or the http(s) address of one. */
     STLM_ARTIFACTS: z.string().min(1).default('model-core/artifacts'),
@@ -48,8 +49,14 @@ const environmentSchema = z
     STLM_PRELOAD: tierList.default('all'),
     /** Seconds after which a copy that no text has used is unloaded. */
     STLM_IDLE_UNLOAD_S: z.coerce.number().positive().max(1e9).default(600),
+    /** Seconds for which a server that was asked to stop still takes requests, so that whoever balances load can notice. */
+    STLM_DRAIN_DELAY_S: z.coerce.number().min(0).max(20).default(0),
+    /** A port that answers HAProxy's agent check; none if absent. */
+    STLM_AGENT_PORT: port.optional(),
     /** A file of API keys (`npm run key`); without one everybody may ask. */
     STLM_KEYS: z.string().min(1).optional(),
+    /** Where replicas count the limits of keys together; each by itself if absent. */
+    STLM_REDIS_URL: z.url({ protocol: /^rediss?$/ }).optional(),
     /** Listen on a public address without keys. */
     STLM_OPEN: z.stringbool().default(false),
     /** Other names that models are asked by: `gpt-4o-mini=stlm-auto`, separated by commas. */
@@ -72,6 +79,10 @@ const environmentSchema = z
     path: ['HOST'],
     message: 'an address that others can reach needs API keys (STLM_KEYS), or STLM_OPEN=true if everybody may ask',
   })
+  .refine(({ STLM_REDIS_URL, STLM_KEYS }) => STLM_REDIS_URL === undefined || STLM_KEYS !== undefined, {
+    path: ['STLM_REDIS_URL'],
+    message: 'only limits of keys are counted there, and there are no keys (STLM_KEYS)',
+  })
   .transform((variables) => ({
     port: variables.PORT,
     host: variables.HOST,
@@ -86,8 +97,11 @@ const environmentSchema = z
       preload: variables.STLM_PRELOAD,
       idleUnloadMs: variables.STLM_IDLE_UNLOAD_S * 1_000,
     },
+    drainDelayMs: variables.STLM_DRAIN_DELAY_S * 1_000,
+    agentPort: variables.STLM_AGENT_PORT,
     keysFile: variables.STLM_KEYS,
     aliases: variables.STLM_ALIASES,
+    redisUrl: variables.STLM_REDIS_URL,
     budgetDefaults: {
       defaultMs: variables.STLM_DEFAULT_BUDGET_MS,
       flexMs: variables.STLM_FLEX_BUDGET_MS,
@@ -114,7 +128,7 @@ export class ConfigError extends Error {
 export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {
   // Deployment tools pass what is not set as an empty text.
   const set = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
-  const parsed = environmentSchema.safeParse(set);
+  const parsed = environmentSchema.safeParse(set, { jitless: true });
   if (parsed.success) return parsed.data;
   throw new ConfigError(parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; '));
 }

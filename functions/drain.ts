@@ -15,11 +15,22 @@ export interface Flight {
 
 export class Drain {
   readonly #flights = new Set<AbortController>();
+  #leaving = false;
   #draining = false;
   #onEmpty: (() => void) | undefined;
 
+  /** Will soon refuse: whoever balances load should send it elsewhere. */
+  get leaving(): boolean {
+    return this.#leaving;
+  }
+
+  /** Refuses new work. */
   get draining(): boolean {
     return this.#draining;
+  }
+
+  announce(): void {
+    this.#leaving = true;
   }
 
   /**
@@ -45,6 +56,7 @@ export class Drain {
 
   /** From now on no flight should take off. Resolves when the last one has landed. */
   start(): Promise<void> {
+    this.announce();
     this.#draining = true;
     if (this.#flights.size === 0) return Promise.resolve();
     return new Promise((resolve) => {

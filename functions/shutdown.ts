@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import type { Server } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Drain } from './drain.js';
 import type { Engine } from './engine/types.js';
 
@@ -8,9 +9,19 @@ const GRACE_MS = 28_000;
 /** How long a client may take to read an answer that is ready. */
 const HANDOVER_MS = 1_000;
 
-/** Refuses new work, finishes what is in flight, cutting it short when it takes too long, and frees everything. */
-export async function shutDown(drain: Drain, server: Server, engine: Pick<Engine, 'close'>): Promise<void> {
+export interface ShutDown {
+  readonly drain: Drain;
+  readonly server: Server;
+  readonly engine: Pick<Engine, 'close'>;
+  /** For how long it still serves after it has said, in `/readyz`, that it will not. */
+  readonly drainDelayMs: number;
+}
+
+/** Says that it leaves, refuses new work, finishes what is in flight, cutting it short when it takes too long, and frees everything. */
+export async function shutDown({ drain, server, engine, drainDelayMs }: ShutDown): Promise<void> {
   const cut = setTimeout(() => drain.cut(), GRACE_MS);
+  drain.announce();
+  await sleep(drainDelayMs);
   await drain.start();
   clearTimeout(cut);
   const hangUp = setTimeout(() => server.closeAllConnections(), HANDOVER_MS);

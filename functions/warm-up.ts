@@ -1,3 +1,4 @@
+import { bestRuntime } from './engine/open-session.js';
 import type { WorkerPool } from './engine/pool.js';
 import type { Engine, Placement } from './engine/types.js';
 import type { Readiness } from './readiness.js';
@@ -34,6 +35,12 @@ export async function warmUp(parts: WarmUpParts): Promise<void> {
   logQuarantined(engine, logger);
 }
 
+/** Each worker finds its binding by itself; what it found is asked here, once everything is warm, so that no start waits for the answer. */
+export async function warnOfFallback(logger: Pick<Logger, 'warn'>): Promise<void> {
+  const { fallback } = await bestRuntime();
+  if (fallback !== undefined) logger.warn({ error: fallback }, 'no direct binding to ONNX Runtime here: models run through onnxruntime-node');
+}
+
 /** Another chance for quarantined tiers, and the log says which still are. Never rejects. */
 export async function requalify(engine: Pick<WorkerPool, 'status' | 'requalify'>, logger: Pick<Logger, 'error'>): Promise<void> {
   try {
@@ -48,14 +55,16 @@ function logQuarantined(engine: Pick<Engine, 'status'>, logger: Pick<Logger, 'er
   for (const { id, state, reason } of engine.status()) if (state === 'quarantined') logger.error({ tier: id, reason }, 'quarantined');
 }
 
-/** The smallest tier on every worker, so that some answer is always near. */
+/** The smallest tier on every worker, so that some answer is always near; on the first alone to begin with, which so is there soonest. */
 async function warmSmallest({ app, apiKey, engine, preload, router, readiness, logger }: WarmUpParts): Promise<void> {
   const [smallest] = engine.manifests;
   if (smallest === undefined) {
     logger.error({}, 'there is no usable model');
     return;
   }
-  await Promise.all(preload.filter(({ tier }) => tier === smallest.id).map((placement) => router.warm(placement)));
+  const [first, ...others] = preload.filter(({ tier }) => tier === smallest.id);
+  if (first !== undefined) await router.warm(first);
+  await Promise.all(others.map((placement) => router.warm(placement)));
   await rehearse({ app, apiKey, logger }, smallest);
   const proof = await readiness.prove(smallest.id);
   if (proof.golden === 'reproduced') logger.info({ tier: smallest.id, ...proof }, 'warm');

@@ -14,8 +14,8 @@ export interface ServerProcess {
 }
 
 /** @param folder where the build is. */
-export async function startServer(environment: Record<string, string> = {}, folder = '.'): Promise<ServerProcess> {
-  const process = spawn(globalThis.process.execPath, ['dist/functions/entries/node.js'], {
+export async function startServer(environment: Record<string, string> = {}, { folder = '.', entry = 'dist/functions/entries/node.js' } = {}): Promise<ServerProcess> {
+  const process = spawn(globalThis.process.execPath, [entry], {
     cwd: folder,
     env: { ...globalThis.process.env, PORT: '0', STLM_ARTIFACTS: resolve('test/fixtures/models'), ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -1,6 +1,5 @@
 /**
- * How much a client may ask for in a minute. Counted by rate-limiter-flexible, here in this process's memory; its stores for several
- * processes have the same interface.
+ * How much a client may ask for in a minute. Counted by rate-limiter-flexible, in this process's memory unless it is given another store.
  *
  * @module
  */
@@ -21,6 +20,15 @@ export interface Allowance {
   readonly granted: boolean;
 }
 
+/** `points` in `duration` seconds. */
+export interface LimitOptions {
+  readonly keyPrefix: string;
+  readonly points: number;
+  readonly duration: number;
+}
+
+export type NewLimiter = (options: LimitOptions) => RateLimiterAbstract;
+
 const MINUTE_S = 60;
 
 interface Limit {
@@ -30,8 +38,10 @@ interface Limit {
 
 export class Limits {
   readonly #limits = new Map<string, Limit>();
+  readonly #newLimiter: NewLimiter;
 
-  constructor(keys: readonly Key[]) {
+  constructor(keys: readonly Key[], newLimiter: NewLimiter = (options) => new RateLimiterMemory(options)) {
+    this.#newLimiter = newLimiter;
     for (const { name, requests_per_minute: requests, tokens_per_minute: tokens } of keys) {
       if (requests !== undefined) this.#add('requests', name, requests);
       if (tokens !== undefined) this.#add('tokens', name, tokens);
@@ -67,7 +77,7 @@ export class Limits {
   }
 
   #add(measure: Measure, name: string, limit: number): void {
-    const limiter = new RateLimiterMemory({ keyPrefix: measure, points: limit, duration: MINUTE_S });
+    const limiter = this.#newLimiter({ keyPrefix: measure, points: limit, duration: MINUTE_S });
     this.#limits.set(`${measure} ${name}`, { limit, limiter });
   }
 }

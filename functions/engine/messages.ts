@@ -8,7 +8,7 @@ import type { ModelFile } from './open-session.js';
 import type { PaceSeed } from './pace.js';
 import type { GenerateOptions } from './types.js';
 
-/** How a worker is set up, once. */
+/** How a worker runs models: the same for all that it loads. */
 export interface WorkerSetup {
   /** Its number, from 0. */
   readonly worker: number;
@@ -36,11 +36,11 @@ export interface SeededOptions extends GenerateOptions {
 }
 
 export type ToWorker =
-  | { readonly kind: 'load'; readonly model: TierModel; readonly deadlineMs: number }
+  | { readonly kind: 'load'; readonly model: TierModel; readonly setup: WorkerSetup; readonly deadlineMs: number }
   | { readonly kind: 'generate'; readonly id: number; readonly tier: string; readonly options: SeededOptions }
   | { readonly kind: 'cancel'; readonly id: number }
   /** Of a loaded tier. */
-  | { readonly kind: 'widen'; readonly model: TierModel }
+  | { readonly kind: 'widen'; readonly model: TierModel; readonly setup: WorkerSetup }
   /** Of a tier that has no text in flight. */
   | { readonly kind: 'unload'; readonly tier: string }
   | { readonly kind: 'close' };

@@ -8,38 +8,31 @@
 import { chooseRun, type Sharing, type Waiting } from './choose-run.js';
 import { EarliestDeadlineFirst } from './earliest-deadline.js';
 import { Generation } from './generate.js';
-import type { FromWorker, SeededOptions, TierModel, ToWorker } from './messages.js';
+import type { FromWorker, SeededOptions, TierModel, ToWorker, WorkerSetup } from './messages.js';
 import { monotonicMs } from './monotonic.js';
-import type { SessionOptions } from './open-session.js';
+import type { OnnxRuntime } from './onnx-runtime.js';
+import { Occupancy } from './occupancy.js';
 import { type LoadedTier, loadTier, releaseTier, widenTier } from './tier.js';
 
 type Say = (message: FromWorker) => void;
 
-export interface ThreadSetup extends SessionOptions {
-  /** Of a run that has the machine to itself. */
-  readonly wideThreads: number;
-}
-
 export class ModelThread {
-  readonly #setup: ThreadSetup;
+  readonly #runtime: OnnxRuntime;
   readonly #say: Say;
-  readonly #isAlone: () => boolean;
   readonly #queue = new EarliestDeadlineFirst<LoadJob | TextJob>((jobs) => this.#serve(jobs));
   readonly #tiers = new Map<string, LoadedTier>();
   readonly #loads = new Map<string, LoadJob>();
   readonly #generations = new Map<number, TextJob>();
 
-  /** @param isAlone whether all other workers are idle. */
-  constructor(setup: ThreadSetup, say: Say, isAlone = () => true) {
-    this.#setup = setup;
+  constructor(runtime: OnnxRuntime, say: Say) {
+    this.#runtime = runtime;
     this.#say = say;
-    this.#isAlone = isAlone;
   }
 
   obey(message: ToWorker): void {
     switch (message.kind) {
       case 'load':
-        this.#load(message.model, message.deadlineMs);
+        this.#load(message.model, message.setup, message.deadlineMs);
         break;
       case 'generate':
         this.#generate(message.id, message.tier, message.options);
@@ -48,7 +41,7 @@ export class ModelThread {
         this.#generations.get(message.id)?.cancel();
         break;
       case 'widen':
-        this.#queue.add(new LoadJob(Infinity, () => this.#widen(message.model)));
+        this.#queue.add(new LoadJob(Infinity, () => this.#widen(message.model, message.setup)));
         break;
       case 'unload':
         // Before all else, and never inside a run.
@@ -60,17 +53,18 @@ export class ModelThread {
     }
   }
 
-  #load(model: TierModel, deadlineMs: number): void {
+  #load(model: TierModel, { worker, workers, occupancy, ...setup }: WorkerSetup, deadlineMs: number): void {
     const waiting = this.#loads.get(model.tier);
     if (waiting !== undefined) {
       // Somebody now waits for a load that was begun with time to spare.
       waiting.deadlineMs = Math.min(waiting.deadlineMs, deadlineMs);
       return;
     }
+    const all = new Occupancy(workers, occupancy);
     const job = new LoadJob(deadlineMs, async () => {
       const startMs = monotonicMs();
       try {
-        this.#tiers.set(model.tier, await loadTier(model, this.#setup, this.#isAlone));
+        this.#tiers.set(model.tier, await loadTier(model, { ...setup, runtime: this.#runtime }, () => all.isAlone(worker)));
         this.#say({ kind: 'loaded', tier: model.tier, loadMs: monotonicMs() - startMs });
       } catch (error) {
         this.#say({ kind: 'loadFailed', tier: model.tier, reason: messageOf(error) });
@@ -83,9 +77,10 @@ export class ModelThread {
   }
 
   /** Runs on as before where the tier cannot be opened twice. */
-  async #widen(model: TierModel): Promise<void> {
+  async #widen(model: TierModel, { wideThreads: threads, preparedFolder }: WorkerSetup): Promise<void> {
     const loaded = this.#tiers.get(model.tier);
-    if (loaded !== undefined) await widenTier(loaded, model, { ...this.#setup, threads: this.#setup.wideThreads }).catch(() => undefined);
+    const options = { runtime: this.#runtime, threads, ...(preparedFolder !== undefined && { preparedFolder }) };
+    if (loaded !== undefined) await widenTier(loaded, model, options).catch(() => undefined);
     this.#say({ kind: 'widened', tier: model.tier });
   }
 

@@ -5,6 +5,7 @@
  */
 import { randomInt } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
+import type { Worker } from 'node:worker_threads';
 import { ArtifactCorruptError, ArtifactUnavailableError } from '../registry/errors.js';
 import type { LocalModel, Registry } from '../registry/registry.js';
 import type { Manifest } from '../schema/manifest.js';
@@ -28,6 +29,8 @@ export interface PoolOptions extends ResidencyRules {
   readonly registry: Registry;
   /** The built `engine/worker.js`. */
   readonly workerUrl: URL;
+  /** One of them that was started before the pool. */
+  readonly firstThread?: Worker;
   readonly workers: number;
   /** Threads of one run, in each worker. */
   readonly threads: number;
@@ -54,7 +57,7 @@ export class WorkerPool implements Engine {
   readonly #loadMs = new Map<string, number>();
   #closed = false;
 
-  constructor({ registry, workerUrl, workers, threads, wideThreads = threads, preparedFolder, nowMs = monotonicMs, ...rules }: PoolOptions) {
+  constructor({ registry, workerUrl, firstThread, workers, threads, wideThreads = threads, preparedFolder, nowMs = monotonicMs, ...rules }: PoolOptions) {
     this.#registry = registry;
     this.manifests = registry.manifests;
     this.workers = workers;
@@ -64,7 +67,7 @@ export class WorkerPool implements Engine {
     const setup = { workers, occupancy: occupancy.shared, threads, wideThreads, ...(preparedFolder !== undefined && { preparedFolder }) };
     this.#hosts = Array.from({ length: workers }, (_, worker) => {
       const forget = (tier: string) => this.#prefixes.get(tier)?.forget(worker);
-      return new WorkerHost(workerUrl, { ...setup, worker }, occupancy, nowMs, forget);
+      return new WorkerHost({ url: workerUrl, setup: { ...setup, worker }, occupancy, nowMs, onGone: forget, ...(worker === 0 && firstThread && { thread: firstThread }) });
     });
     this.#residency = new Residency({ ...rules, hosts: this.#hosts, manifests: this.manifests, nowMs });
   }

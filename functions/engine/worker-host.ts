@@ -3,18 +3,16 @@
  *
  * @module
  */
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { EngineClosedError, GenerationFailedError, TierQuarantinedError, WorkerCrashedError } from './errors.js';
 import { GenerationCall } from './generation-call.js';
 import type { FromWorker, SeededOptions, TierModel, ToWorker, WorkerSetup } from './messages.js';
 import type { Occupancy } from './occupancy.js';
+import { startThread } from './thread.js';
 
 /** A thread that lived less than this did not come up properly: the next one waits, so that a broken build does not spin. */
 const EARLY_DEATH_MS = 2_000;
 const RESTART_DELAY_MS = 1_000;
-/** A thread's own objects live for a patch. Left to itself V8 lets 16 MiB of them and more gather before it looks: at 50M, 215 MiB are resident instead of 170. */
-const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 2 };
-
 /** A tier in the worker's memory, or on its way there or out. */
 export interface HeldTier {
   readonly model: TierModel;
@@ -35,6 +33,17 @@ interface Pending<T> {
   readonly reject: (error: Error) => void;
 }
 
+export interface WorkerHostParts {
+  readonly url: URL;
+  /** The first, if it is there already. */
+  readonly thread?: Worker;
+  readonly setup: WorkerSetup;
+  readonly occupancy: Occupancy;
+  readonly nowMs: () => number;
+  /** Hears of every copy that is no longer in the worker, with all that it kept between texts. */
+  readonly onGone: (tier: string) => void;
+}
+
 export class WorkerHost {
   readonly #url: URL;
   readonly #setup: WorkerSetup;
@@ -50,16 +59,16 @@ export class WorkerHost {
   #exited: Promise<void> = Promise.resolve();
   #restart: NodeJS.Timeout | undefined;
   #nextId = 0;
+  #begun = false;
   #closed = false;
 
-  /** @param onGone hears of every copy that is no longer in the worker, with all that it kept between texts. */
-  constructor(url: URL, setup: WorkerSetup, occupancy: Occupancy, nowMs: () => number, onGone: (tier: string) => void) {
+  constructor({ url, thread, setup, occupancy, nowMs, onGone }: WorkerHostParts) {
     this.#url = url;
     this.#setup = setup;
     this.#occupancy = occupancy;
     this.#nowMs = nowMs;
     this.#onGone = onGone;
-    this.#spawn();
+    if (thread !== undefined) this.#spawn(thread);
   }
 
   get held(): readonly Readonly<HeldTier>[] {
@@ -74,12 +83,14 @@ export class WorkerHost {
   load(model: TierModel, deadlineMs: number): Promise<number> {
     const { tier } = model;
     if (this.isWarm(tier) || this.#keep(tier)) return Promise.resolve(0);
+    // The first load starts the thread: until a server has something to do on it, it would only be in the way of the others.
+    if (!this.#begun && !this.#closed) this.#spawn();
     if (this.#worker === undefined) return Promise.reject(this.#absent());
     const load = this.#loads.get(tier) ?? pending<number>();
     if (!this.#loads.has(tier)) this.#held.set(tier, { model, state: 'loading', wide: false, texts: 0, loadedAtMs: this.#nowMs(), usedAtMs: this.#nowMs() });
     this.#loads.set(tier, load);
     this.#countJobs();
-    this.#tell({ kind: 'load', model, deadlineMs });
+    this.#tell({ kind: 'load', model, setup: this.#setup, deadlineMs });
     return load.done;
   }
 
@@ -91,7 +102,7 @@ export class WorkerHost {
     const widening = pending<void>();
     this.#widenings.set(tier, widening);
     this.#countJobs();
-    this.#tell({ kind: 'widen', model: held.model });
+    this.#tell({ kind: 'widen', model: held.model, setup: this.#setup });
     return widening.done;
   }
 
@@ -132,9 +143,9 @@ export class WorkerHost {
     await this.#exited;
   }
 
-  #spawn(): void {
+  #spawn(worker = startThread(this.#url)): void {
+    this.#begun = true;
     const startMs = performance.now();
-    const worker = new Worker(this.#url, { workerData: this.#setup, resourceLimits: RESOURCE_LIMITS });
     this.#worker = worker;
     let failure: unknown;
     worker.on('message', (message: FromWorker) => this.#hear(message));

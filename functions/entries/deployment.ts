@@ -1,6 +1,7 @@
 /** The parts of a server on Node, made from its configuration and wired to each other. */
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
+import type { Worker } from 'node:worker_threads';
 import { pino, stdSerializers } from 'pino';
 import { KeyRing } from '../access/keys.js';
 import { Limits } from '../access/limits.js';
@@ -10,7 +11,6 @@ import { openDecisionLog } from '../decision-log.js';
 import { Drain } from '../drain.js';
 import { EnergyMeter } from '../energy/energy.js';
 import { Rapl } from '../energy/rapl.js';
-import { bestRuntime } from '../engine/open-session.js';
 import { WorkerPool } from '../engine/pool.js';
 import { poolPlan } from '../engine/pool-plan.js';
 import { ThreadedGrammars } from '../grammar/threaded.js';
@@ -23,6 +23,7 @@ import { Registry } from '../registry/registry.js';
 import { createRouter } from '../router/router.js';
 import { readKeys } from './key-file.js';
 import { servePages } from './pages.js';
+import { WORKER_URL } from './worker-url.js';
 
 const nowMs = () => performance.timeOrigin + performance.now();
 
@@ -30,19 +31,19 @@ const nowMs = () => performance.timeOrigin + performance.now();
  * @param keepsPrepared false where no model is loaded twice from one disk, so that preparing it would only take longer.
  * @throws what keeps a server from starting; it is the operator's to mend.
  */
-export async function deploy({ artifacts, cache, pool, keysFile, aliases, budgetDefaults, wattsPerCore, policy, decisionLog, logLevel }: Config, { keepsPrepared = true } = {}) {
+export async function deploy(config: Config, { firstThread, keepsPrepared = true }: { readonly firstThread?: Worker; readonly keepsPrepared?: boolean } = {}) {
+  const { artifacts, cache, pool, keysFile, redisUrl, aliases, budgetDefaults, wattsPerCore, policy, decisionLog, logLevel } = config;
   const logger = pino({ level: logLevel, serializers: { error: stdSerializers.err } });
-  const { fallback } = await bestRuntime();
-  if (fallback !== undefined) logger.warn({ error: fallback }, 'no direct binding to ONNX Runtime here: models run through onnxruntime-node');
-  const registry = await Registry.open(openStore(artifacts), new ModelFileCache(join(cache, 'files')));
+  const registry = await Registry.open(await openStore(artifacts), new ModelFileCache(join(cache, 'files')));
   checkTiers({ policy, pool, aliases }, registry);
   const { preload, ...plan } = poolPlan(thisMachine(), registry.manifests, pool);
   const keys = await readKeys(keysFile);
-  const workerUrl = new URL('../engine/worker.js', import.meta.url);
-  const engine = new WorkerPool({ registry, workerUrl, ...(keepsPrepared && { preparedFolder: join(cache, 'prepared') }), ...plan });
+  const preparedFolder = keepsPrepared ? join(cache, 'prepared') : undefined;
+  const engine = new WorkerPool({ registry, workerUrl: WORKER_URL, ...(firstThread && { firstThread }), ...(preparedFolder !== undefined && { preparedFolder }), ...plan });
   const decisions = decisionLog === undefined ? undefined : await openDecisionLog(decisionLog, (error) => logger.error({ error }, 'the decision log ends here'));
   const router = createRouter({ engine, nowMs, log: logger, policy, ...(decisions && { record: decisions.write }) });
-  const access = { keys: new KeyRing(keys.all), limits: new Limits(keys.all) };
+  const counters = redisUrl === undefined ? undefined : (await import('../access/redis-limits.js')).countInRedis(redisUrl, logger);
+  const access = { keys: new KeyRing(keys.all), limits: new Limits(keys.all, counters?.newLimiter) };
   const [drain, readiness, metrics] = [new Drain(), new Readiness(engine), new PrometheusMetrics(engine)];
   const grammars = new ThreadedGrammars(new URL('../grammar/thread.js', import.meta.url));
   const rapl = Rapl.open();
@@ -50,5 +51,5 @@ export async function deploy({ artifacts, cache, pool, keysFile, aliases, budget
   const energy = new EnergyMeter(() => rapl?.power ?? { wattsPerCore, source: 'cpu_time' }, plan.threads);
   const app = createApp({ engine, router, aliases, budgetDefaults, access, grammars, drain, readiness, logger, metrics, energy, nowMs, newId: randomUUID });
   servePages(app);
-  return { app, engine, registry, router, drain, readiness, decisions, logger, preload, apiKey: keys.ownKey };
+  return { app, engine, registry, router, drain, readiness, decisions, counters, logger, preload, apiKey: keys.ownKey };
 }

@@ -3,8 +3,7 @@
  *
  * @module
  */
-import { LRUCache } from 'lru-cache';
-import { type ByteAutomaton, sizeInBytes } from './automaton.js';
+import type { ByteAutomaton } from './automaton.js';
 import { anyObject } from './json.js';
 import { schemaRegex } from './json-schema.js';
 import { compileRegex } from './regex.js';
@@ -20,18 +19,12 @@ export interface GrammarCompiler {
   compile(source: GrammarSource, signal: AbortSignal): Promise<ByteAutomaton>;
 }
 
-const CACHE_BYTES = 64 * 2 ** 20;
 /** How deep the values of a `json_object` may nest. */
 const OBJECT_DEPTH = 2;
 
 /** @throws {GrammarError} */
 export function compileGrammar(source: GrammarSource): ByteAutomaton {
   return compileRegex(regexOf(source));
-}
-
-/** Those compiled last, by their sources. */
-export function automatonCache(): LRUCache<string, ByteAutomaton> {
-  return new LRUCache({ maxSize: CACHE_BYTES, sizeCalculation: (automaton, source) => sizeInBytes(automaton) + 2 * source.length });
 }
 
 function regexOf(source: GrammarSource): string {

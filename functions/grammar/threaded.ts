@@ -6,8 +6,10 @@
  */
 import { Worker } from 'node:worker_threads';
 import type { ByteAutomaton } from './automaton.js';
+import { automatonCache } from './automaton-cache.js';
 import { GrammarBusyError, GrammarError, GrammarTooLargeError } from './errors.js';
-import { automatonCache, type GrammarCompiler, type GrammarSource } from './grammars.js';
+// Only types of what compiles: a server starts without it.
+import type { GrammarCompiler, GrammarSource } from './grammars.js';
 
 /** The tables are in shared memory: sending them copies nothing. */
 export type Compiled = { readonly automaton: ByteAutomaton } | { readonly refusal: string };

@@ -12,6 +12,7 @@ import { accrue, fullHeadroom, pay } from './headroom.js';
 import { policyNamed, qualityFirst } from './policy.js';
 import { forgetLevel, learnBetween, learnCompute, learnLoad, learnOverhead, learnPromise, type LatencyModel, overhead, predictCompute, seedModel, tierModel } from './predict.js';
 import { decisionRecord, outcomeRecord } from './record.js';
+import { slack } from './slack.js';
 import { arrive, noTraffic } from './traffic.js';
 import { AUTO, type Decision, type Outcome, type Refusal, type Router, type RouterLog, type RouteRequest, type TierForecast } from './types.js';
 import { Warming } from './warming.js';
@@ -308,6 +309,7 @@ export function createRouter({ engine, nowMs, log, record, policy = DEFAULT_POLI
     explain,
     progress,
     observe,
+    slack: () => slack(surroundings().ledgers, nowMs()),
     warm: (placement, when = 'now') => (when === 'now' ? warming.load(placement) : warming.loadWhenIdle(placement)),
     widen: (placement) => warming.widenWhenIdle(placement),
   };

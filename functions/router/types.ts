@@ -120,6 +120,8 @@ export interface Router {
   progress(decision: Decision, bytes: number): void;
   /** Frees the booking and corrects the predictor. Call it once per generation, however it ended. */
   observe(decision: Decision, outcome: Outcome): void;
+  /** The share of the workers' near future that nobody has been promised yet, 0 to 1: what a balancer should know of this server. */
+  slack(): number;
   /**
    * Loads a tier into a worker, at once or as soon as nothing is booked there, and measures it the first time. Never rejects: a failed
    * load is logged and the tier stays cold.

@@ -40,8 +40,8 @@ export function registerHealth(app: App, deps: Pick<AppDeps, 'engine' | 'readine
   app.openAPIRegistry.registerPath(readyRoute);
   app.get('/readyz', function ready(c) {
     const tiers = deps.engine.status().map((status) => describe(status, deps.readiness));
-    const ready = !deps.drain.draining && tiers.some(({ state, golden }) => state === 'ready' && (golden === 'reproduced' || golden === 'diverges'));
-    return c.json({ ready, draining: deps.drain.draining, tiers } satisfies Readiness, ready ? 200 : 503);
+    const ready = !deps.drain.leaving && tiers.some(({ state, golden }) => state === 'ready' && (golden === 'reproduced' || golden === 'diverges'));
+    return c.json({ ready, draining: deps.drain.leaving, tiers } satisfies Readiness, ready ? 200 : 503);
   });
 }
 

@@ -4,7 +4,9 @@ import { availableParallelism } from 'node:os';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { SCENARIOS } from '../load/scenarios.js';
 import { benchBatch } from './batch.js';
+import { benchCold } from './cold.js';
 import { benchDecode } from './decode.js';
+import { benchFleet } from './fleet.js';
 import { benchMemory } from './memory.js';
 import { benchPrefix } from './prefix.js';
 import { benchReplay } from './replay.js';
@@ -45,6 +47,34 @@ program
   .option('--repeats <count>', 'prompts, of which the median is reported', count, 7)
   .option('--folder <folder>', 'where prepared models are kept', '.bench')
   .action(benchPrefix);
+
+program
+  .command('cold')
+  .description('From the start of a process to the first byte of text: each tier, with its model prepared before and not, beside llama.cpp.')
+  .option('--artifacts <folder>', 'where the tiers are', 'model-core/artifacts')
+  .option('--tiers <ids>', 'only these, separated by commas', list)
+  .option('--repeats <count>', 'interleaved rounds, of which the median is reported', count, 7)
+  .option('--node <path>', 'the Node to start', process.execPath)
+  .option('--folder <folder>', 'where the random models are written and kept', '.bench')
+  .option('--json <file>', 'also write the figures to this file')
+  .action(benchCold);
+
+program
+  .command('fleet')
+  .description('Several servers behind HAProxy, under a load they can bear and one they cannot, and a model of larger fleets.')
+  .option('--artifacts <folder>', 'where the tiers are', 'model-core/artifacts')
+  .option('--replicas <counts>', 'how many, separated by commas', counts, [1, 2, 4])
+  .option('--seconds <count>', 'how long each load lasts', count, 10)
+  .option('--seed <number>', 'of the requests and their arrivals', Number, 1)
+  .option('--folder <folder>', 'where prepared models are kept', '.bench')
+  .option('--json <file>', 'also write the figures, and what each tier takes, to this file')
+  .option('--times <file>', 'run the model alone, fed from the --json of an earlier run')
+  .option('--usd-per-vcpu-hour <price>', 'assumed, for the model', Number, 0.04)
+  .option('--start-ms <count>', 'assumed, for the model: from the wish for a replica to its first request', count, 2_000)
+  .option('--store-gbits <count>', 'assumed, for the model: what the store of models hands out in all, in Gbit/s', Number, 10)
+  .option('--model-replicas <count>', 'the largest fleet of the model', count, 10_000)
+  .option('--svg <file>', 'also draw the model into this file')
+  .action(benchFleet);
 
 program
   .command('router')

@@ -7,23 +7,21 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ModelFileCache } from '../../functions/registry/fetch.js';
-import { FolderStore } from '../../functions/registry/folder-store.js';
-import { Registry } from '../../functions/registry/registry.js';
 import { type Client, connect } from '../load/client.js';
 import { type MemorySample, watchMemory } from '../load/memory.js';
 import { makeNoise } from '../load/noise.js';
 import { openLoop } from '../load/open-loop.js';
 import { SCENARIOS, type ScenarioName, scenarioTrace } from '../load/scenarios.js';
-import { mixedRequests, promptOf, readTrace, type Trace, writeTrace } from '../load/trace.js';
+import { promptOf, readTrace, type Trace, writeTrace } from '../load/trace.js';
 import { type ServerProcess, startServer } from '../server-process.js';
 import { busyWarning, describeMachine } from './machine.js';
-import { capacityOracle, idleOracle, type OracleRequest } from './oracle.js';
+import { capacityOracle, idleOracle } from './oracle.js';
 import { readDecisionLog } from './replay.js';
 import { type Replayed, type RouterFigures, routerFigures } from './router-figures.js';
 import { routerPlot } from './router-plot.js';
 import { ladderSummary, plotTitle, routerSummary } from './router-summary.js';
-import { measureServiceTime, promptPatchesOf, serviceMs, type ServiceTime } from './service-times.js';
+import { asOracleRequests, saturationPerSecond, serviceTimes } from './saturation.js';
+import type { ServiceTime } from './service-times.js';
 
 export interface RouterOptions {
   readonly artifacts: string;
@@ -52,7 +50,6 @@ export interface Run {
 /** Of the saturating rate. The server is idle between two of them, for so long. */
 const OVERLOADS = [1, 2, 4, 10];
 const PAUSE_MS = 1_000;
-const SATURATION_SAMPLE = 2_000;
 const MEMORY_SAMPLE_MS = 250;
 /** The capacity oracle tries its schedule anew for every request and tier. */
 const MOST_FOR_CAPACITY_ORACLE = 3_000;
@@ -75,8 +72,8 @@ export async function benchRouter(options: RouterOptions): Promise<void> {
     throw error;
   });
   try {
-    const times = await serviceTimes(client, options);
-    const saturation = saturationPerSecond(times, options.seed);
+    const times = await serviceTimes(client, options, availableParallelism());
+    const saturation = saturationPerSecond(times, options.seed, availableParallelism());
     console.error(`  a load of 1 is ${saturation.toFixed(1)} requests/s on ${availableParallelism()} cores`);
     const done: Omit<Run, 'figures'>[] = [];
     for (const { load, trace } of await loads(options, saturation)) {
@@ -121,28 +118,6 @@ async function shut(server: ServerProcess, client: Client): Promise<void> {
   await server.stop();
 }
 
-async function serviceTimes(client: Client, { artifacts, folder }: RouterOptions): Promise<ServiceTime[]> {
-  const { manifests } = await Registry.open(new FolderStore(artifacts), new ModelFileCache(folder));
-  const times: ServiceTime[] = [];
-  for (const { id, context, bytesPerPatch } of manifests) {
-    const time = await measureServiceTime(client, { id, contextPatches: context.patches, bytesPerPatch }, availableParallelism());
-    times.push(time);
-    const aloneMs = serviceMs(time, { promptPatches: Math.round(300 / bytesPerPatch), maxTokens: 64 });
-    console.error(`  ${id} alone: ${aloneMs.toFixed(0)} ms for 64 bytes after a prompt of 300; ${time.sharing.toFixed(2)} times that on every core at once`);
-  }
-  return times;
-}
-
-/** Whose work, each on its largest tier, fills every core. */
-function saturationPerSecond(times: readonly ServiceTime[], seed: number): number {
-  const sample = asOracleRequests(mixedRequests(Array.from({ length: SATURATION_SAMPLE }, () => 0), seed), times);
-  const workMs = sample.reduce((sum, request) => {
-    const size = idleOracle(times, request);
-    return sum + (size < 0 ? 0 : times[size]!.sharing * serviceMs(times[size]!, request.work[size]!));
-  }, 0);
-  return (1_000 * availableParallelism() * sample.length) / workMs;
-}
-
 async function loads({ trace, scenario, seconds, seed, load }: RouterOptions, saturation: number): Promise<{ load: number; trace: Trace }[]> {
   if (trace !== undefined) {
     const read = await readTrace(trace);
@@ -170,14 +145,6 @@ async function replay(server: ServerProcess, client: Client, trace: Trace, times
     return { request, answer, idleOracle: idleOracle(times, asked[index]!), capacityOracle: chosen[index] ?? -1 };
   });
   return { replayed, memory: memory.stop() };
-}
-
-function asOracleRequests(requests: Trace['requests'], times: readonly ServiceTime[]): OracleRequest[] {
-  return requests.map((request, index) => {
-    const prompt = promptOf(index, request);
-    const work = times.map(({ contextPatches }) => ({ promptPatches: promptPatchesOf(prompt, contextPatches), maxTokens: request.maxTokens }));
-    return { atMs: request.atMs, budgetMs: request.budgetMs, work };
-  });
 }
 
 /** A trace as `bench router` would make it, for a machine that is saturated at a known rate. */

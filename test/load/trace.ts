@@ -37,13 +37,17 @@ const STREAMED = 0.5;
 
 export function mixedRequests(arrivalsMs: readonly number[], seed: number): TraceRequest[] {
   const random = seededRandom(seed);
-  return arrivalsMs.map((atMs) => ({
+  return arrivalsMs.map((atMs) => mixedRequest(atMs, random));
+}
+
+export function mixedRequest(atMs: number, random: () => number): TraceRequest {
+  return {
     atMs,
     promptBytes: Math.round(evenlyOverMagnitudes(PROMPT_BYTES, random)),
     maxTokens: Math.round(evenlyOverMagnitudes(TEXT_BYTES, random)),
     budgetMs: Math.round(evenlyOverMagnitudes(BUDGET_MS, random)),
     stream: random() < STREAMED,
-  }));
+  };
 }
 
 function evenlyOverMagnitudes([least, most]: readonly [number, number], random: () => number): number {

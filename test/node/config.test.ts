@@ -46,6 +46,10 @@ describe('the configuration', () => {
     ['STLM_WATTS_PER_CORE', '0'],
     ['LOG_LEVEL', 'loud'],
     ['STLM_OPEN', 'maybe'],
+    ['STLM_DRAIN_DELAY_S', '21'],
+    ['STLM_AGENT_PORT', 'http'],
+    ['STLM_REDIS_URL', 'http://127.0.0.1'],
+    ['STLM_REDIS_URL', 'redis://127.0.0.1'],
   ])('refuses %s=%s by name', (name, value) => {
     expect(() => readConfig({ [name]: value })).toThrow(ConfigError);
     expect(() => readConfig({ [name]: value })).toThrow(name);
@@ -53,6 +57,10 @@ describe('the configuration', () => {
 
   test('takes other names of models', () => {
     expect([...readConfig({ STLM_ALIASES: 'gpt-4o-mini=stlm-auto, gpt-4o = stlm-100m@2s' }).aliases]).toEqual([['gpt-4o-mini', 'stlm-auto'], ['gpt-4o', 'stlm-100m@2s']]);
+  });
+
+  test('counts limits in Redis only where there are keys that have some', () => {
+    expect(readConfig({ STLM_REDIS_URL: 'redis://127.0.0.1', STLM_KEYS: 'keys.json' }).redisUrl).toBe('redis://127.0.0.1');
   });
 
   test('takes an empty variable for one that is not set', () => {

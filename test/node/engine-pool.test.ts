@@ -304,7 +304,8 @@ describe('a worker that dies', () => {
 
   test('as it starts is not started again and again', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'stlm-births-'));
-    const pool = await openPool({ workerUrl: new URL('engine-stillborn-worker.mjs', import.meta.url), preparedFolder: folder });
+    process.env['STILLBORN'] = folder;
+    const pool = await openPool({ workerUrl: new URL('engine-stillborn-worker.mjs', import.meta.url) });
     await expect(pool.load(place())).rejects.toThrow(WorkerCrashedError);
     await sleep(300);
     expect(await readFile(join(folder, 'births'), 'utf8')).toBe('.');

@@ -1,7 +1,6 @@
-/** A build that is broken: the thread dies as it starts, and leaves a mark in the folder it was given. */
+/** A build that is broken: the thread dies as it starts, and leaves a mark in the folder that STILLBORN names. */
 import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { workerData } from 'node:worker_threads';
 
-appendFileSync(join(workerData.preparedFolder, 'births'), '.');
+appendFileSync(join(process.env.STILLBORN, 'births'), '.');
 throw new Error('this build is broken');

@@ -36,6 +36,15 @@ describe('a server asked to stop', () => {
     expect((await ended)[0]).toBe(0);
   });
 
+  test('says that it leaves before it refuses, for as long as it was told to', async () => {
+    const server = await startServer({ STLM_DRAIN_DELAY_S: '1' });
+    const stopped = server.stop();
+    await expect.poll(async () => (await fetch(`${server.url}/readyz`)).status, { interval: 20 }).toBe(503);
+    const body = JSON.stringify({ model: 'stlm-auto', prompt: 'Once', max_tokens: 4 });
+    expect((await fetch(`${server.url}/v1/completions`, { method: 'POST', body })).status).toBe(200);
+    expect(await stopped).toBe(0);
+  });
+
   test('ends with 0 when nothing is in flight', async () => {
     const server = await startServer();
     expect(await server.stop()).toBe(0);

@@ -20,7 +20,7 @@ async function warmedUp(script: Script, chatTiers: readonly string[] = [], statu
   const warmed: string[] = [];
   const widen = async ({ tier }: Placement) => void warmed.push(`${tier} wider`);
   const warm = async ({ tier }: Placement, when = 'now') => void warmed.push(`${tier} ${when}`);
-  const router = { policy: 'budget-first', route: endless as never, explain: endless as never, progress: () => {}, observe: () => {}, warm, widen };
+  const router = { policy: 'budget-first', route: endless as never, explain: endless as never, progress: () => {}, observe: () => {}, slack: () => 1, warm, widen };
   const app = {
     request: async (path: unknown) => {
       rehearsed.push(String(path));

@@ -3,8 +3,8 @@
  * told to close it writes what it saw into the file of its name.
  */
 import { writeFileSync } from 'node:fs';
-import { parentPort, workerData } from 'node:worker_threads';
-import type { FromWorker, ToWorker, WorkerSetup } from '../../../functions/engine/messages.js';
+import { parentPort } from 'node:worker_threads';
+import type { FromWorker, ToWorker } from '../../../functions/engine/messages.js';
 import { ModelThread } from '../../../functions/engine/model-thread.js';
 import type { ModelSession, OnnxRuntime } from '../../../functions/engine/onnx-runtime.js';
 import { loadOrtApi, type OrtApi } from '../../../functions/engine/ort-c-api.js';
@@ -68,7 +68,7 @@ function post(message: FromWorker): void {
 
 const outbox = new Outbox(post);
 const runtime = clocked(nativeRuntime(withClock(await loadOrtApi())));
-const thread = new ModelThread({ ...(workerData as WorkerSetup), runtime }, (message) => outbox.send(message));
+const thread = new ModelThread(runtime, (message) => outbox.send(message));
 port.on('message', (message: ToWorker) => {
   thread.obey(message);
   if (message.kind !== 'close') return;

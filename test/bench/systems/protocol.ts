@@ -26,6 +26,13 @@ export interface LlamaCppTask extends Task {
   readonly flashAttention: boolean;
 }
 
+export interface LlamaCppColdTask {
+  readonly model: string;
+  readonly threads: number;
+  readonly promptTokens: number;
+  readonly contextTokens: number;
+}
+
 export interface TransformersTask extends Task {
   /** A folder of model folders, and the one to load. */
   readonly models: string;

@@ -1,6 +1,7 @@
 /** Our engine, through the same pool and registry as the server's. Samples at temperature 0.8: the noise it costs is part of the figure. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WorkerPool } from '../../../functions/engine/pool.js';
+import { startThread } from '../../../functions/engine/thread.js';
 import { ModelFileCache } from '../../../functions/registry/fetch.js';
 import { FolderStore } from '../../../functions/registry/folder-store.js';
 import { Registry } from '../../../functions/registry/registry.js';
@@ -13,9 +14,11 @@ const THREAD_START_MS = 500;
 
 async function measure({ artifacts, tier, preparedFolder, threads, decodeBytes }: StlmTask): Promise<Measurement> {
   const registry = await Registry.open(new FolderStore(artifacts), new ModelFileCache(preparedFolder));
+  const workerUrl = new URL('../../../functions/engine/worker.js', import.meta.url);
   const pool = new WorkerPool({
     registry,
-    workerUrl: new URL('../../../functions/engine/worker.js', import.meta.url),
+    workerUrl,
+    firstThread: startThread(workerUrl),
     workers: 1,
     threads,
     preparedFolder,

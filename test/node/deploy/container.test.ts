@@ -51,7 +51,7 @@ describe("the folder of the server's image", () => {
   afterAll(() => rm(folder, { recursive: true }));
 
   test('serves, with the direct binding, and its page', async () => {
-    const server = await startServer({ STLM_CACHE: join(folder, 'cache') }, folder);
+    const server = await startServer({ STLM_CACHE: join(folder, 'cache') }, { folder });
     const body = JSON.stringify({ model: 'stlm-auto', prompt: 'Once', max_tokens: 8, latency_budget_ms: 10_000 });
     expect((await fetch(`${server.url}/v1/completions`, { method: 'POST', body })).status).toBe(200);
     for (const path of ['/', '/playground/style.css', '/playground/main.js', '/client/index.js', '/openapi.json', '/metrics']) {

@@ -16,6 +16,7 @@ async function refusing(refusal: Refusal, budgets: object = {}): Promise<Respons
     explain: () => refusal,
     progress: () => undefined,
     observe: () => undefined,
+    slack: () => 1,
     warm: async () => undefined,
     widen: async () => undefined,
   };

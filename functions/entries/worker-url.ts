@@ -1,0 +1,2 @@
+/** What the engine's threads run. */
+export const WORKER_URL = new URL('../engine/worker.js', import.meta.url);
