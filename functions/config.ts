@@ -1,9 +1,10 @@
 /**
- * The deployment's settings, from environment variables. Everything has a default: `npm start` needs none.
+ * The deployment's settings, from environment variables and a file. Everything has a default: `npm start` needs none.
  *
  * @module
  */
 import { z } from 'zod';
+import { ConfigError, type ConfigFile, type Environment, gather } from './config-source.js';
 import type { Registry } from './registry/registry.js';
 import { BUDGET_DEFAULTS } from './router/budget.js';
 import { POLICIES, policyNamed, tierFixedBy } from './router/policy.js';
@@ -21,7 +22,10 @@ const tiers = z
 const tierList = z.union([z.literal('all'), z.literal('none').transform(() => []), tiers]);
 const httpUrl = z.url({ protocol: /^https?$/ });
 
-const environmentSchema = z
+/** What the `stlm` command reads besides: where a server is, and its key. */
+const CLIENT_VARIABLES = ['STLM_URL', 'STLM_API_KEY'];
+
+const settingsSchema = z
   .object({
     PORT: z.coerce.number().int().min(0).max(65_535).default(8_080),
     HOST: z.string().default('127.0.0.1'),
@@ -55,6 +59,8 @@ const environmentSchema = z
       .default('budget-first'),
     /** A file that gets a line for every decision and every outcome; none if absent. */
     STLM_DECISION_LOG: z.string().min(1).optional(),
+    /** The file with more of these. A file cannot name another. */
+    STLM_CONFIG: z.string().min(1).optional(),
     LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   })
   .refine(({ HOST, STLM_KEYS, STLM_OPEN }) => STLM_OPEN || STLM_KEYS !== undefined || isLoopback(HOST), {
@@ -90,20 +96,45 @@ function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host);
 }
 
-export type Config = z.infer<typeof environmentSchema>;
+export type Config = z.infer<typeof settingsSchema>;
 
-/** A variable means nothing; the message names it. */
-export class ConfigError extends Error {
-  override readonly name = 'ConfigError';
+/** Of all settings, as the README's table has them. */
+export const SETTING_NAMES: readonly string[] = Object.keys(settingsSchema.in.shape);
+
+/** @throws {ConfigError} naming each setting that means nothing, and where it came from. */
+export function readConfig(environment: Environment, file?: ConfigFile): Config {
+  const unknown = Object.keys(file?.settings ?? {}).filter((name) => !SETTING_NAMES.includes(name) || name === 'STLM_CONFIG');
+  if (unknown.length > 0) throw new ConfigError(`${unknown.join(', ')}: no such setting (from ${file!.path})`);
+  const given = gather(environment, file);
+  const parsed = settingsSchema.safeParse(Object.fromEntries(Object.entries(given).map(([name, { text }]) => [name, text])));
+  if (parsed.success) return parsed.data;
+  throw new ConfigError(parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message} (from ${given[String(path[0])]?.source ?? 'the default'})`).join('; '));
 }
 
-/** @throws {ConfigError} */
-export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {
-  // Deployment tools pass what is not set as an empty text.
-  const set = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
-  const parsed = environmentSchema.safeParse(set);
-  if (parsed.success) return parsed.data;
-  throw new ConfigError(parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; '));
+/** Variables that look like settings and are none. The environment is shared, so they are no error. */
+export function unknownVariables(environment: Environment): string[] {
+  return Object.keys(environment).filter((name) => name.startsWith('STLM_') && !SETTING_NAMES.includes(name) && !CLIENT_VARIABLES.includes(name));
+}
+
+/** Every setting as an assignment, with its source; an empty one is not set. */
+export function describeConfig(environment: Environment, file?: ConfigFile): string {
+  const given = gather(environment, file);
+  const lines = Object.entries(settingsSchema.in.shape).map(([name, schema]) => {
+    const { text, source } = given[name] ?? { text: String(schema.parse(undefined) ?? ''), source: 'default' };
+    return { assignment: `${name}=${withoutSecrets(text)}`, source };
+  });
+  const width = Math.max(...lines.map(({ assignment }) => assignment.length));
+  return lines.map(({ assignment, source }) => `${assignment.padEnd(width)}  # ${source}\n`).join('');
+}
+
+/** An address may carry a password, or a token in its query. */
+function withoutSecrets(text: string): string {
+  if (!URL.canParse(text)) return text;
+  const url = new URL(text);
+  if (url.username === '' && url.password === '' && url.search === '') return text;
+  if (url.username !== '' || url.password !== '') [url.username, url.password] = ['***', ''];
+  if (url.search !== '') url.search = '***';
+  return url.href;
 }
 
 /**
