@@ -23,7 +23,7 @@ const tierList = z.union([z.literal('all'), z.literal('none').transform(() => []
 const httpUrl = z.url({ protocol: /^https?$/ });
 
 /** What the `stlm` command reads besides: where a server is, and its key. */
-const CLIENT_VARIABLES = ['STLM_URL', 'STLM_API_KEY'];
+const CLIENT_VARIABLES = new Set(['STLM_URL', 'STLM_API_KEY']);
 
 const settingsSchema = z
   .object({
@@ -113,7 +113,7 @@ export function readConfig(environment: Environment, file?: ConfigFile): Config 
 
 /** Variables that look like settings and are none. The environment is shared, so they are no error. */
 export function unknownVariables(environment: Environment): string[] {
-  return Object.keys(environment).filter((name) => name.startsWith('STLM_') && !SETTING_NAMES.includes(name) && !CLIENT_VARIABLES.includes(name));
+  return Object.keys(environment).filter((name) => name.startsWith('STLM_') && !SETTING_NAMES.includes(name) && !CLIENT_VARIABLES.has(name));
 }
 
 /** Every setting as an assignment, with its source; an empty one is not set. */
