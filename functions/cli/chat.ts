@@ -30,12 +30,16 @@ async function chat(options: Options, startLocal: StartLocal): Promise<void> {
 }
 
 async function converse(conversation: Conversation, lines: Interface, terminal: boolean): Promise<void> {
-  const ask = () => terminal && lines.prompt();
+  let over = false;
+  lines.once('close', () => (over = true));
+  // A prompt would open a closed one again.
+  const ask = () => terminal && !over && lines.prompt();
   // Readline takes Ctrl-C for itself where it has a terminal.
   const source = terminal ? lines : process;
   let warned = false;
   const interrupt = () => {
-    if (warned || (!conversation.stop() && !terminal)) lines.close();
+    const stopped = conversation.stop();
+    if (warned || (!stopped && !terminal)) return lines.close();
     warned = true;
     if (terminal) process.stdout.write('\n(Ctrl-C again ends the chat)\n');
     ask();
@@ -84,6 +88,6 @@ class Conversation {
       this.#answer = undefined;
     }
     write('\n');
-    this.#messages.push({ role: 'user', content }, { role: 'assistant', content: reply });
+    if (reply !== '') this.#messages.push({ role: 'user', content }, { role: 'assistant', content: reply });
   }
 }

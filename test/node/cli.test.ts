@@ -138,6 +138,22 @@ describe('stlm chat', () => {
     child.kill('SIGINT');
     expect((await ended)[0]).toBe(0);
   });
+
+  test('in a terminal it asks, and Ctrl-C stops an answer and then ends the chat', async () => {
+    const command = [process.execPath, 'dist/functions/entries/stlm.js', 'chat', '--url', server.url, ...endless].map((word) => `'${word}'`).join(' ');
+    // Debian's `script` gives it a terminal.
+    const child = spawn('script', ['--quiet', '--return', '--command', command, '/dev/null']);
+    const ended = once(child, 'close');
+    let screen = '';
+    child.stdout.setEncoding('utf8').on('data', (chunk: string) => (screen += chunk));
+    await expect.poll(() => screen).toContain('> ');
+    child.stdin.write('Hello?\r');
+    await expect.poll(() => screen).toMatch(/Hello\?\r\n[a-z]{20}/);
+    child.stdin.write('\u0003');
+    await expect.poll(() => screen).toContain('(Ctrl-C again ends the chat)');
+    child.stdin.write('\u0003');
+    expect((await ended)[0]).toBe(0);
+  });
 });
 
 describe('stlm serve', () => {
