@@ -148,7 +148,7 @@ describe('stlm chat', () => {
     child.stdout.setEncoding('utf8').on('data', (chunk: string) => (screen += chunk));
     await expect.poll(() => screen).toContain('> ');
     child.stdin.write('Hello?\r');
-    await expect.poll(() => screen).toMatch(/Hello\?\r\n[a-z]{20}/);
+    await expect.poll(() => screen).toMatch(/Hello\?\s+[a-z]{20}/);
     child.stdin.write('\u0003');
     await expect.poll(() => screen).toContain('(Ctrl-C again ends the chat)');
     child.stdin.write('\u0003');
