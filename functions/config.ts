@@ -10,6 +10,7 @@ import { BUDGET_DEFAULTS } from './router/budget.js';
 import { POLICIES, policyNamed, tierFixedBy } from './router/policy.js';
 import { tierId } from './schema/manifest.js';
 import { MAX_BUDGET_MS } from './schema/request.js';
+import type { OtlpOptions } from './tracing/otlp.js';
 
 const count = (most: number) => z.coerce.number().int().min(1).max(most);
 const budgetMs = z.coerce.number().positive().max(MAX_BUDGET_MS);
@@ -59,6 +60,11 @@ const settingsSchema = z
       .default('budget-first'),
     /** A file that gets a line for every decision and every outcome; none if absent. */
     STLM_DECISION_LOG: z.string().min(1).optional(),
+    /** A collector of traces, and the whole address where it differs; none are recorded if both are absent. */
+    OTEL_EXPORTER_OTLP_ENDPOINT: httpUrl.optional(),
+    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: httpUrl.optional(),
+    OTEL_SERVICE_NAME: z.string().min(1).default('stlm'),
+    OTEL_SDK_DISABLED: z.stringbool().default(false),
     /** The file with more of these. A file cannot name another. */
     STLM_CONFIG: z.string().min(1).optional(),
     LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
@@ -89,8 +95,17 @@ const settingsSchema = z
     },
     policy: variables.STLM_POLICY,
     decisionLog: variables.STLM_DECISION_LOG,
+    tracing: variables.OTEL_SDK_DISABLED
+      ? undefined
+      : tracingOf(variables.OTEL_EXPORTER_OTLP_ENDPOINT, variables.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, variables.OTEL_SERVICE_NAME),
     logLevel: variables.LOG_LEVEL,
   }));
+
+/** As OpenTelemetry has it: the general address is of all signals, each with a path of its own. */
+function tracingOf(base: string | undefined, traces: string | undefined, serviceName: string): OtlpOptions | undefined {
+  const tracesUrl = traces ?? (base && `${base.replace(/\/$/, '')}/v1/traces`);
+  return tracesUrl === undefined ? undefined : { tracesUrl, serviceName };
+}
 
 function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host);

@@ -21,11 +21,12 @@ import { Registry } from '../registry/registry.js';
 import { createRouter } from '../router/router.js';
 import { readKeys } from './key-file.js';
 import { servePages } from './pages.js';
+import { openTracer } from './tracing.js';
 
 const nowMs = () => performance.timeOrigin + performance.now();
 
 /** @throws what keeps a server from starting; it is the operator's to mend. */
-export async function deploy({ artifacts, cache, pool, keysFile, budgetDefaults, policy, decisionLog, logLevel }: Config) {
+export async function deploy({ artifacts, cache, pool, keysFile, budgetDefaults, policy, decisionLog, tracing, logLevel }: Config) {
   const logger = pino({ level: logLevel, serializers: { error: stdSerializers.err } });
   const { fallback } = await bestRuntime();
   if (fallback !== undefined) logger.warn({ error: fallback }, 'no direct binding to ONNX Runtime here: models run through onnxruntime-node');
@@ -40,7 +41,8 @@ export async function deploy({ artifacts, cache, pool, keysFile, budgetDefaults,
   const access = { keys: new KeyRing(keys.all), limits: new Limits(keys.all) };
   const [drain, readiness, metrics] = [new Drain(), new Readiness(engine), new PrometheusMetrics(engine)];
   const grammars = new ThreadedGrammars(new URL('../grammar/thread.js', import.meta.url));
-  const app = createApp({ engine, router, budgetDefaults, access, grammars, drain, readiness, logger, metrics, nowMs, newId: randomUUID });
+  const tracer = await openTracer(tracing, logger);
+  const app = createApp({ engine, router, budgetDefaults, access, grammars, drain, readiness, logger, metrics, tracer, nowMs, newId: randomUUID });
   servePages(app);
-  return { app, engine, registry, router, drain, readiness, decisions, logger, preload, apiKey: keys.ownKey };
+  return { app, engine, registry, router, drain, readiness, decisions, tracer, logger, preload, apiKey: keys.ownKey };
 }

@@ -8,7 +8,7 @@ import { deploy } from './deployment.js';
 export async function startLocal(config: Config): Promise<LocalServer> {
   const deployment = await deploy({ ...config, logLevel: 'silent' });
   await warmUp(deployment);
-  const { app, apiKey, drain, engine, decisions } = deployment;
+  const { app, apiKey, drain, engine, decisions, tracer } = deployment;
   return {
     apiKey,
     broken: engine.status().flatMap(({ id, state, reason }) => (state === 'quarantined' ? [`${id}: ${reason}`] : [])),
@@ -17,6 +17,7 @@ export async function startLocal(config: Config): Promise<LocalServer> {
       await drain.start();
       await engine.close();
       await decisions?.close();
+      await tracer.close();
     },
   };
 }

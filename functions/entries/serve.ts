@@ -8,7 +8,7 @@ import { deploy } from './deployment.js';
 
 export async function serveUntilStopped(config: Config): Promise<void> {
   const deployment = await deploy(config);
-  const { app, engine, drain, decisions, logger } = deployment;
+  const { app, engine, drain, decisions, tracer, logger } = deployment;
 
   const server = serve({ fetch: app.fetch, port: config.port, hostname: config.host }, ({ port }) => {
     const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;
@@ -26,6 +26,7 @@ export async function serveUntilStopped(config: Config): Promise<void> {
     logger.info({ signal }, 'draining');
     await shutDown(drain, server, engine);
     await decisions?.close();
+    await tracer.close();
     process.exit(0);
   }
 }

@@ -8,6 +8,7 @@ import type { Context } from 'hono';
 import type { Flight } from '../drain.js';
 import { follow } from '../router/follow.js';
 import type { TextRequest } from '../schema/request.js';
+import type { RequestSpan } from '../tracing/tracer.js';
 import { spend } from './access.js';
 import { type Admitted, type AnswerShape, chunk, finishReason, promiseHeaders, report, timingHeaders, usage, usageChunk, whole } from './answer.js';
 import { refused } from './api-error.js';
@@ -19,6 +20,7 @@ import { cacheSalt, knowingCache } from './prompt-cache.js';
 import { sseBody, sseLine } from './sse.js';
 import { type Ended, Tally } from './tally.js';
 import { tooLate } from './too-late.js';
+import { traceAnswer } from './trace.js';
 
 /** A request that was admitted and is being answered. */
 interface Run {
@@ -27,6 +29,8 @@ interface Run {
   readonly events: AsyncGenerator<ChoiceEvent, void, void>;
   readonly tally: Tally;
   readonly flight: Flight;
+  readonly askedAtMs: number;
+  readonly span: RequestSpan | undefined;
 }
 
 type Form = Pick<TextRequest, 'stream' | 'stream_options'>;
@@ -55,6 +59,7 @@ function start(c: Context<AppEnv>, deps: AppDeps, parts: Pick<Run, 'admitted' | 
   const { deadlineAtMs, placement } = decision;
   c.set('decision', decision);
   for (const [name, value] of Object.entries(promiseHeaders(parts.admitted))) c.header(name, value);
+  const askedAtMs = deps.nowMs();
   const generations = prompts.map(({ ids: prompt }, index) => {
     const { seed } = plan.sampling;
     const options = { ...plan.sampling, seed: seed === undefined ? seed : seed + (index % plan.n), prompt, cacheSalt, deadlineAtMs };
@@ -64,6 +69,8 @@ function start(c: Context<AppEnv>, deps: AppDeps, parts: Pick<Run, 'admitted' | 
     ...parts,
     events: runChoices(generations, flight.stop),
     tally: new Tally(generations.length, c.var.arrivalMs, deps.nowMs),
+    askedAtMs,
+    span: c.var.span,
   };
 }
 
@@ -75,8 +82,9 @@ function allEnded({ admitted: { decision, plan }, tally }: Run, deps: AppDeps): 
   return ended;
 }
 
-function count({ admitted }: Run, ended: Ended, { metrics }: AppDeps): void {
+function count({ admitted, shape, span, askedAtMs }: Run, ended: Ended, { metrics }: AppDeps): void {
   metrics.answered(report(admitted, ended), usage(admitted, ended.results));
+  traceAnswer(span, shape, admitted, ended, askedAtMs);
 }
 
 async function atOnce(c: Context<AppEnv>, deps: AppDeps, run: Run): Promise<Response> {
