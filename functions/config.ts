@@ -5,7 +5,9 @@
  */
 import { z } from 'zod';
 import { ConfigError, type ConfigFile, type Environment, gather } from './config-source.js';
+import { locate, type StoreSettings } from './registry/open-store.js';
 import type { Registry } from './registry/registry.js';
+import { publicKey } from './registry/signature.js';
 import { BUDGET_DEFAULTS } from './router/budget.js';
 import { POLICIES, policyNamed, tierFixedBy } from './router/policy.js';
 import { tierId } from './schema/manifest.js';
@@ -22,18 +24,35 @@ const tiers = z
 /** Some, or a word for all of them or for none. */
 const tierList = z.union([z.literal('all'), z.literal('none').transform(() => []), tiers]);
 const httpUrl = z.url({ protocol: /^https?$/ });
+const trustedKeys = z.string().transform((list, context) => {
+  try {
+    return list.split(',').map((key) => publicKey(key.trim()));
+  } catch (error) {
+    context.addIssue((error as Error).message);
+    return z.NEVER;
+  }
+});
 
 /** What the `stlm` command reads besides: where a server is, and its key. */
 const CLIENT_VARIABLES = new Set(['STLM_URL', 'STLM_API_KEY']);
+
+const SECRETS = new Set(['AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN']);
 
 const settingsSchema = z
   .object({
     PORT: z.coerce.number().int().min(0).max(65_535).default(8_080),
     HOST: z.string().default('127.0.0.1'),
-    /** A folder, or the http(s) address of one. */
+    /** A folder, the http(s) address of one, or s3://bucket/prefix. */
     STLM_ARTIFACTS: z.string().min(1).default('model-core/artifacts'),
     /** Which tiers an http(s) address has: HTTP has no listing. */
     STLM_TIERS: tiers.default(['stlm-10m', 'stlm-50m', 'stlm-100m']),
+    /** Public keys, of which one must have signed every manifest; none: they need not be signed. */
+    STLM_TRUSTED_KEYS: trustedKeys.default([]),
+    AWS_ENDPOINT_URL: httpUrl.optional(),
+    AWS_REGION: z.string().min(1).default('us-east-1'),
+    AWS_ACCESS_KEY_ID: z.string().min(1).optional(),
+    AWS_SECRET_ACCESS_KEY: z.string().min(1).optional(),
+    AWS_SESSION_TOKEN: z.string().min(1).optional(),
     /** Where fetched and prepared models are kept. */
     STLM_CACHE: z.string().min(1).default('.cache/models'),
     /** Threads that run models; as the machine has cores and memory for if absent. */
@@ -73,12 +92,16 @@ const settingsSchema = z
     path: ['HOST'],
     message: 'an address that others can reach needs API keys (STLM_KEYS), or STLM_OPEN=true if everybody may ask',
   })
+  .check(({ value, issues }) => {
+    const { problem } = locate(value.STLM_ARTIFACTS, storesOf(value));
+    if (problem !== undefined) issues.push({ code: 'custom', path: ['STLM_ARTIFACTS'], message: problem, input: value });
+  })
   .transform((variables) => ({
     port: variables.PORT,
     host: variables.HOST,
-    artifacts: httpUrl.safeParse(variables.STLM_ARTIFACTS).success
-      ? { kind: 'http' as const, base: new URL(variables.STLM_ARTIFACTS), tiers: variables.STLM_TIERS }
-      : { kind: 'folder' as const, path: variables.STLM_ARTIFACTS },
+    artifacts: locate(variables.STLM_ARTIFACTS, storesOf(variables)).location!,
+    stores: storesOf(variables),
+    trustedKeys: variables.STLM_TRUSTED_KEYS,
     cache: variables.STLM_CACHE,
     pool: {
       workers: variables.STLM_WORKERS,
@@ -100,6 +123,21 @@ const settingsSchema = z
       : tracingOf(variables.OTEL_EXPORTER_OTLP_ENDPOINT, variables.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, variables.OTEL_SERVICE_NAME),
     logLevel: variables.LOG_LEVEL,
   }));
+
+interface StoreVariables {
+  readonly STLM_TIERS: readonly string[];
+  readonly AWS_ENDPOINT_URL?: string | undefined;
+  readonly AWS_REGION: string;
+  readonly AWS_ACCESS_KEY_ID?: string | undefined;
+  readonly AWS_SECRET_ACCESS_KEY?: string | undefined;
+  readonly AWS_SESSION_TOKEN?: string | undefined;
+}
+
+/** What reaching a store may need besides its address. */
+function storesOf({ STLM_TIERS: tiers, AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey, ...aws }: StoreVariables): StoreSettings {
+  if (accessKeyId === undefined || secretAccessKey === undefined) return { tiers };
+  return { tiers, s3: { accessKeyId, secretAccessKey, endpoint: aws.AWS_ENDPOINT_URL, region: aws.AWS_REGION, sessionToken: aws.AWS_SESSION_TOKEN } };
+}
 
 /** As OpenTelemetry has it: the general address is of all signals, each with a path of its own. */
 function tracingOf(base: string | undefined, traces: string | undefined, serviceName: string): OtlpOptions | undefined {
@@ -136,7 +174,7 @@ export function describeConfig(environment: Environment, file?: ConfigFile): str
   const given = gather(environment, file);
   const lines = Object.entries(settingsSchema.in.shape).map(([name, schema]) => {
     const { text, source } = given[name] ?? { text: String(schema.parse(undefined) ?? ''), source: 'default' };
-    return { assignment: `${name}=${withoutSecrets(text)}`, source };
+    return { assignment: `${name}=${SECRETS.has(name) && text !== '' ? '***' : withoutSecrets(text)}`, source };
   });
   const width = Math.max(...lines.map(({ assignment }) => assignment.length));
   return lines.map(({ assignment, source }) => `${assignment.padEnd(width)}  # ${source}\n`).join('');

@@ -26,11 +26,11 @@ import { openTracer } from './tracing.js';
 const nowMs = () => performance.timeOrigin + performance.now();
 
 /** @throws what keeps a server from starting; it is the operator's to mend. */
-export async function deploy({ artifacts, cache, pool, keysFile, budgetDefaults, policy, decisionLog, tracing, logLevel }: Config) {
+export async function deploy({ artifacts, trustedKeys, cache, pool, keysFile, budgetDefaults, policy, decisionLog, tracing, logLevel }: Config) {
   const logger = pino({ level: logLevel, serializers: { error: stdSerializers.err } });
   const { fallback } = await bestRuntime();
   if (fallback !== undefined) logger.warn({ error: fallback }, 'no direct binding to ONNX Runtime here: models run through onnxruntime-node');
-  const registry = await Registry.open(openStore(artifacts), new ModelFileCache(join(cache, 'files')));
+  const registry = await Registry.open(openStore(artifacts), new ModelFileCache(join(cache, 'files')), trustedKeys);
   checkTiers({ policy, pool }, registry);
   const { preload, ...plan } = poolPlan(thisMachine(), registry.manifests, pool);
   const keys = await readKeys(keysFile);

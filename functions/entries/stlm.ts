@@ -5,6 +5,7 @@ import { benchCommand } from '../cli/bench.js';
 import { chatCommand } from '../cli/chat.js';
 import { completeCommand } from '../cli/complete.js';
 import { keyCommand } from '../cli/key.js';
+import { modelsCommand } from '../cli/models.js';
 import { run } from '../cli/run.js';
 import { serveCommand } from '../cli/serve.js';
 import type { Config } from '../config.js';
@@ -18,6 +19,7 @@ const stlm = new Command('stlm')
   .addCommand(serveCommand(serve))
   .addCommand(completeCommand(startLocal))
   .addCommand(chatCommand(startLocal))
+  .addCommand(modelsCommand())
   .addCommand(benchCommand())
   .addCommand(keyCommand());
 

@@ -5,17 +5,11 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startChatServer } from '../conformance/chat-server.js';
 import type { ServerProcess } from '../server-process.js';
+import { startStlm, stlm as runStlm } from '../stlm.js';
 import { chatModels } from './engine-models.js';
-
-interface Ran {
-  readonly code: number | null;
-  readonly out: string;
-  readonly err: string;
-}
 
 let models: string;
 let cache: string;
@@ -31,17 +25,9 @@ afterAll(async () => {
 /** Longer than any test waits for. */
 const endless = ['--regex', '[a-z]{4000}', '--max-tokens', '4096', '--budget', '60s'];
 
-function start(args: readonly string[], environment: Record<string, string> = {}) {
-  const local = { STLM_ARTIFACTS: models, STLM_CACHE: cache };
-  return spawn(process.execPath, ['dist/functions/entries/stlm.js', ...args], { env: { ...process.env, ...local, ...environment } });
-}
-
-async function stlm(args: readonly string[], { input = '', ...environment }: Record<string, string> = {}): Promise<Ran> {
-  const child = start(args, environment);
-  child.stdin.end(input);
-  const [out, err, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')]);
-  return { code, out, err };
-}
+const here = () => ({ STLM_ARTIFACTS: models, STLM_CACHE: cache });
+const start = (args: readonly string[]) => startStlm(args, here());
+const stlm = (args: readonly string[], environment: Record<string, string> = {}) => runStlm(args, { ...here(), ...environment });
 
 describe('stlm complete', () => {
   const greedy = ['--model', 'stlm-tiny', '--temperature', '0', '--max-tokens', '24', '--budget', '60s'];
