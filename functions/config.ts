@@ -48,6 +48,8 @@ const settingsSchema = z
     STLM_TIERS: tiers.default(['stlm-10m', 'stlm-50m', 'stlm-100m']),
     /** Public keys, of which one must have signed every manifest; none: they need not be signed. */
     STLM_TRUSTED_KEYS: trustedKeys.default([]),
+    /** Seconds between looks at the aliases of a store with releases. */
+    STLM_ALIAS_POLL_S: z.coerce.number().positive().max(86_400).default(30),
     AWS_ENDPOINT_URL: httpUrl.optional(),
     AWS_REGION: z.string().min(1).default('us-east-1'),
     AWS_ACCESS_KEY_ID: z.string().min(1).optional(),
@@ -102,6 +104,7 @@ const settingsSchema = z
     artifacts: locate(variables.STLM_ARTIFACTS, storesOf(variables)).location!,
     stores: storesOf(variables),
     trustedKeys: variables.STLM_TRUSTED_KEYS,
+    aliasPollMs: variables.STLM_ALIAS_POLL_S * 1_000,
     cache: variables.STLM_CACHE,
     pool: {
       workers: variables.STLM_WORKERS,

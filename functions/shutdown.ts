@@ -9,13 +9,13 @@ const GRACE_MS = 28_000;
 const HANDOVER_MS = 1_000;
 
 /** Refuses new work, finishes what is in flight, cutting it short when it takes too long, and frees everything. */
-export async function shutDown(drain: Drain, server: Server, engine: Pick<Engine, 'close'>): Promise<void> {
-  const cut = setTimeout(() => drain.cut(), GRACE_MS);
-  await drain.start();
+export async function shutDown(drains: readonly Drain[], server: Server, engines: readonly Pick<Engine, 'close'>[]): Promise<void> {
+  const cut = setTimeout(() => drains.forEach((drain) => drain.cut()), GRACE_MS);
+  await Promise.all(drains.map((drain) => drain.start()));
   clearTimeout(cut);
   const hangUp = setTimeout(() => server.closeAllConnections(), HANDOVER_MS);
   server.close();
   await once(server, 'close');
   clearTimeout(hangUp);
-  await engine.close();
+  await Promise.all(engines.map((engine) => engine.close()));
 }

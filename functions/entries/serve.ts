@@ -3,30 +3,31 @@ import type { Server } from 'node:http';
 import { serve } from '@hono/node-server';
 import type { Config } from '../config.js';
 import { shutDown } from '../shutdown.js';
-import { requalify, warmUp } from '../warm-up.js';
-import { deploy } from './deployment.js';
+import { openServing } from './serving.js';
 
 export async function serveUntilStopped(config: Config): Promise<void> {
-  const deployment = await deploy(config);
-  const { app, engine, drain, decisions, tracer, logger } = deployment;
+  const serving = await openServing(config);
+  const { logger } = serving;
 
-  const server = serve({ fetch: app.fetch, port: config.port, hostname: config.host }, ({ port }) => {
+  const server = serve({ fetch: serving.fetch, port: config.port, hostname: config.host }, ({ port }) => {
     const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;
-    console.log(`stlm listening on ${url} with ${engine.manifests.map(({ id }) => id).join(', ')}. Try:`);
+    const tiers = serving.deployments()[0]!.engine.manifests.map(({ id }) => id);
+    console.log(`stlm listening on ${url} with ${tiers.join(', ')}. Try:`);
     console.log(`  curl ${url}/v1/completions -d '{"model":"stlm-auto@300ms","prompt":"Once upon a time","max_tokens":80}'`);
     console.log(`or write in a browser: ${url}`);
-    void warmUp(deployment);
+    serving.begin();
   }) as Server;
   server.on('error', refuse);
   process.once('SIGTERM', stop).once('SIGINT', stop);
   // Not SIGHUP: that says the terminal is gone, and ends a server as it should.
-  process.on('SIGUSR2', () => void requalify(engine, logger));
+  process.on('SIGUSR2', () => serving.recheck());
 
   async function stop(signal: string): Promise<void> {
     logger.info({ signal }, 'draining');
-    await shutDown(drain, server, engine);
-    await decisions?.close();
-    await tracer.close();
+    const deployments = serving.deployments();
+    await shutDown(deployments.map(({ drain }) => drain), server, deployments.map(({ engine }) => engine));
+    await Promise.all(deployments.map(({ decisions }) => decisions?.close()));
+    await deployments[0]!.tracer.close();
     process.exit(0);
   }
 }

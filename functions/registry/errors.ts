@@ -14,7 +14,7 @@ export class ArtifactUnavailableError extends Error {
   override readonly name: string = 'ArtifactUnavailableError';
 }
 
-/** The store answered, and does not have it. */
+/** The store answered, and does not have it, or will not say whether. */
 export class ArtifactMissingError extends ArtifactUnavailableError {
   override readonly name = 'ArtifactMissingError';
 }

@@ -10,6 +10,9 @@ import { TEXT_LIMIT_BYTES } from './store.js';
 /** A store that is silent for so long will not answer a request in time anyway. */
 const SILENCE_LIMIT_MS = 10_000;
 
+/** S3 says 403 of what is not there to whoever may not list. */
+const MISSING = new Set([403, 404]);
+
 type Sending = Pick<Dispatcher.RequestOptions, 'body'> & { readonly method?: 'GET' | 'HEAD' | 'PUT'; readonly headers?: Record<string, string> };
 
 /** @param what is read or written, for the error. @throws {ArtifactUnavailableError} unless the status is 200. */
@@ -22,7 +25,7 @@ export async function exchange(url: URL, what: string, sending: Sending = {}): P
   }
   if (response.statusCode === 200) return response;
   await response.body.dump().catch(() => undefined);
-  const Failure = response.statusCode === 404 ? ArtifactMissingError : ArtifactUnavailableError;
+  const Failure = MISSING.has(response.statusCode) ? ArtifactMissingError : ArtifactUnavailableError;
   throw new Failure(`${what}: the artifact store answered ${response.statusCode}`);
 }
 
