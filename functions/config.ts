@@ -167,9 +167,12 @@ export function readConfig(environment: Environment, file?: ConfigFile): Config 
   throw new ConfigError(parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message} (from ${given[String(path[0])]?.source ?? 'the default'})`).join('; '));
 }
 
+/** What Kubernetes tells every container of a service named stlm. */
+const SERVICE_VARIABLE = /^STLM_(?:SERVICE_|PORT(?:_|$))/;
+
 /** Variables that look like settings and are none. The environment is shared, so they are no error. */
 export function unknownVariables(environment: Environment): string[] {
-  return Object.keys(environment).filter((name) => name.startsWith('STLM_') && !SETTING_NAMES.includes(name) && !CLIENT_VARIABLES.has(name));
+  return Object.keys(environment).filter((name) => name.startsWith('STLM_') && !SETTING_NAMES.includes(name) && !CLIENT_VARIABLES.has(name) && !SERVICE_VARIABLE.test(name));
 }
 
 /** Every setting as an assignment, with its source; an empty one is not set. */

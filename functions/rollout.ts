@@ -25,6 +25,7 @@ export class Rollout<R extends Release> {
   readonly #random: () => number;
   #stable: Served<R>;
   #canary: { readonly served: Served<R>; share: number } | undefined;
+  readonly #retiring = new Set<Served<R>>();
   #following: Promise<void> = Promise.resolve();
 
   /** @param start loads a release and resolves once it is warm; rejects if it cannot be served. */
@@ -38,9 +39,9 @@ export class Rollout<R extends Release> {
     return this.#stable.release;
   }
 
-  /** The stable one first. */
+  /** Whatever has texts or may get some, the stable one first. */
   get live(): readonly R[] {
-    return [this.#stable, ...(this.#canary === undefined ? [] : [this.#canary.served])].map(({ release }) => release);
+    return [this.#stable, ...(this.#canary === undefined ? [] : [this.#canary.served]), ...this.#retiring].map(({ release }) => release);
   }
 
   /** The canary gets its share of what clients ask; probes and pages are the stable one's. */
@@ -71,30 +72,32 @@ export class Rollout<R extends Release> {
       const before = this.#stable;
       this.#stable = this.#canary.served;
       this.#canary = undefined;
-      await retire(before);
+      await this.#retire(before);
     }
     // A third in memory would be too many: the canary goes first, and comes back if it is still wanted.
     if (this.#canary !== undefined && (stable !== this.stable.id || this.#canary.served.release.id !== canary?.release)) {
       const before = this.#canary.served;
       this.#canary = undefined;
-      await retire(before);
+      await this.#retire(before);
     }
     if (stable !== this.stable.id) {
       const [before, release] = [this.#stable, await this.#start(stable)];
       this.#stable = { release, unanswered: 0 };
-      await retire(before);
+      await this.#retire(before);
     }
     if (canary === undefined || canary.release === this.stable.id) return;
     if (this.#canary === undefined) this.#canary = { served: { release: await this.#start(canary.release), unanswered: 0 }, share: canary.share };
     else this.#canary.share = canary.share;
   }
-}
 
-async function retire<R extends Release>(served: Served<R>): Promise<void> {
-  if (served.unanswered > 0) {
-    await new Promise<void>((resolve) => {
-      served.onAnswered = resolve;
-    });
+  async #retire(served: Served<R>): Promise<void> {
+    this.#retiring.add(served);
+    if (served.unanswered > 0) {
+      await new Promise<void>((resolve) => {
+        served.onAnswered = resolve;
+      });
+    }
+    await served.release.retire();
+    this.#retiring.delete(served);
   }
-  await served.release.retire();
 }

@@ -3,7 +3,8 @@ import { Command, InvalidArgumentError } from 'commander';
 import { openWritable } from '../registry/open-store.js';
 import { readAliases, releaseAt, writeAliases } from '../registry/releases.js';
 import type { Aliases } from '../schema/aliases.js';
-import { type ConfigOptions, configOption, configuration } from './configuration.js';
+import { configOption } from './config-option.js';
+import { type ConfigOptions, configuration } from './configuration.js';
 import { manifestsOf, releaseIdOf, writableLocationOf } from './stores.js';
 
 type Options = ConfigOptions & { readonly share?: number };

@@ -3,7 +3,7 @@ import { createInterface, type Interface } from 'node:readline';
 import { Command } from 'commander';
 import type { ChatOptions, Stlm } from '../client/index.js';
 import { connect, type ConnectOptions, type StartLocal, withConnectOptions } from './connect.js';
-import { fail, isAbort } from './run.js';
+import { fail, isAbort } from './fail.js';
 import { requestFields, type SamplingOptions, withSamplingOptions } from './sampling.js';
 
 interface Options extends ConnectOptions, SamplingOptions {

@@ -3,7 +3,8 @@ import { type Command, Option } from 'commander';
 import { Stlm } from '../client/index.js';
 import type { Config } from '../config.js';
 import { tierId } from '../schema/manifest.js';
-import { type ConfigOptions, configOption, configuration } from './configuration.js';
+import { configOption } from './config-option.js';
+import { type ConfigOptions, configuration } from './configuration.js';
 
 const AUTO = 'stlm-auto';
 
@@ -37,7 +38,9 @@ export function withConnectOptions(command: Command): Command {
 
 export async function connect(options: ConnectOptions, startLocal: StartLocal): Promise<Connection> {
   if (options.url) return { stlm: new Stlm({ baseUrl: baseUrl(options.url), ...(process.env['STLM_API_KEY'] && { apiKey: process.env['STLM_API_KEY'] }) }), close: async () => undefined };
+  if (process.stderr.isTTY) process.stderr.write('loading the models …');
   const local = await startLocal(preloading(options.model, configuration(options)));
+  if (process.stderr.isTTY) process.stderr.write('\r\u001B[K');
   for (const reason of local.broken) console.error(`stlm: ${reason}`);
   return { stlm: new Stlm({ baseUrl: 'http://local/v1', apiKey: local.apiKey, fetch: local.fetch }), close: local.close };
 }

@@ -8,7 +8,8 @@ import { push, releaseAt, releaseOf } from '../registry/releases.js';
 import { newKeys, publicKeyOf, signManifest } from '../registry/signature.js';
 import { signaturePath } from '../registry/store.js';
 import { aliasCommand } from './alias.js';
-import { type ConfigOptions, configOption, configuration } from './configuration.js';
+import { configOption } from './config-option.js';
+import { type ConfigOptions, configuration } from './configuration.js';
 import { megabytes, progressBar } from './progress.js';
 import { locationOf, manifestsOf, openReleased, releaseOption, type TierOptions, tiersOption, writableLocationOf } from './stores.js';
 

@@ -1,7 +1,8 @@
 /** `stlm serve`, which is also `npm start`. */
 import { Command } from 'commander';
-import { type Config, describeConfig, readConfig, unknownVariables } from '../config.js';
-import { type ConfigOptions, configFile, configOption } from './configuration.js';
+import type { Config } from '../config.js';
+import { configOption } from './config-option.js';
+import { serveConfigured, type ServeOptions } from './configuration.js';
 
 /** @param serve runs until it is asked to stop. */
 export function serveCommand(serve: (config: Config) => Promise<void>): Command {
@@ -9,11 +10,5 @@ export function serveCommand(serve: (config: Config) => Promise<void>): Command 
     .description('Serves the models over HTTP. The settings are environment variables, or stand in a file: the README lists them.')
     .addOption(configOption())
     .option('--print-config', 'print every setting and where it came from, without passwords, and end')
-    .action(async ({ printConfig, ...options }: ConfigOptions & { printConfig?: true }) => {
-      const file = configFile(options);
-      const config = readConfig(process.env, file);
-      for (const name of unknownVariables(process.env)) console.error(`stlm: there is no setting ${name}; it is ignored`);
-      if (printConfig) process.stdout.write(describeConfig(process.env, file));
-      else await serve(config);
-    });
+    .action((options: ServeOptions) => serveConfigured(options, serve));
 }

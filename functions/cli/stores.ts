@@ -53,11 +53,11 @@ export async function openReleased(location: StoreLocation, release: string): Pr
   return openStore(releaseAt(location, id));
 }
 
-/** @throws for a manifest that is no good, or not signed by a trusted key where there are any. */
+/** The smallest first. @throws for a manifest that is no good, or not signed by a trusted key where there are any. */
 export async function manifestsOf(store: ArtifactStore, { trustedKeys }: Pick<Config, 'trustedKeys'>, { tiers }: TierOptions = {}): Promise<SignedManifest[]> {
-  const ids = tiers ?? (await store.tiers()).toSorted();
+  const ids = tiers ?? (await store.tiers());
   if (ids.length === 0) throw new Error('there is no tier there');
-  return Promise.all(
+  const manifests = await Promise.all(
     ids.map(async (tier) => {
       try {
         return await readManifest(store, tier, trustedKeys);
@@ -66,5 +66,6 @@ export async function manifestsOf(store: ArtifactStore, { trustedKeys }: Pick<Co
       }
     }),
   );
+  return manifests.toSorted((a, b) => a.manifest.parameters.unique - b.manifest.parameters.unique);
 }
 

@@ -135,7 +135,7 @@ describe('the printed configuration', () => {
 });
 
 test('a variable that looks like a setting and is none is noticed', () => {
-  expect(unknownVariables({ STLM_WORKER: '2', STLM_WORKERS: '2', STLM_URL: 'http://127.0.0.1:8080', PATH: '/bin' })).toEqual(['STLM_WORKER']);
+  expect(unknownVariables({ STLM_WORKER: '2', STLM_WORKERS: '2', STLM_URL: 'http://127.0.0.1:8080', STLM_PORT: 'tcp://10.0.0.1:80', STLM_SERVICE_HOST: '10.0.0.1', PATH: '/bin' })).toEqual(['STLM_WORKER']);
 });
 
 test("the README's table has every setting, and no other", () => {

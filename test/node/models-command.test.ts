@@ -38,14 +38,14 @@ describe('a bucket', () => {
     expect(pushed).toEqual({ code: 0, out: expect.stringMatching(/^[0-9a-f]{16}\n$/), err: '' });
     const release = pushed.out.trim();
     expect(await models(['alias', store, 'stable', release])).toEqual({ code: 0, out: `stable ${release}\n`, err: '' });
-    expect((await models(['ls', store])).out.trim().split('\n').map((line) => line.split(/ {2,}/)[0])).toEqual(['stlm-large', 'stlm-small']);
-    expect(await models(['verify', store])).toEqual({ code: 0, out: 'stlm-large is whole\nstlm-small is whole\n', err: '' });
+    expect((await models(['ls', store])).out.trim().split('\n').map((line) => line.split(/ {2,}/)[0])).toEqual(['stlm-small', 'stlm-large']);
+    expect(await models(['verify', store])).toEqual({ code: 0, out: 'stlm-small is whole\nstlm-large is whole\n', err: '' });
 
-    expect((await models(['pull', store, folder])).out).toBe(`stlm-large is in ${folder}\nstlm-small is in ${folder}\n`);
+    expect((await models(['pull', store, folder])).out).toBe(`stlm-small is in ${folder}\nstlm-large is in ${folder}\n`);
     for (const tier of ['stlm-small', 'stlm-large']) {
       for (const name of await readdir(join(source, tier))) expect(sha256(await readFile(join(folder, tier, name)))).toBe(sha256(await readFile(join(source, tier, name))));
     }
-    expect((await models(['pull', store, folder])).out).toBe(`stlm-large was already in ${folder}\nstlm-small was already in ${folder}\n`);
+    expect((await models(['pull', store, folder])).out).toBe(`stlm-small was already in ${folder}\nstlm-large was already in ${folder}\n`);
 
     const server = await startServer({ ...s3.environment, STLM_ARTIFACTS: `${store}/releases/${release}`, STLM_CACHE: join(folder, 'cache') });
     expect(await (await fetch(`${server.url}/readyz`)).json()).toMatchObject({ ready: true, tiers: [{ id: 'stlm-small' }, { id: 'stlm-large' }] });

@@ -70,6 +70,8 @@ async function underLoad(work: () => Promise<void>): Promise<Answer[]> {
   return answers;
 }
 
+/** A release has to be fetched, loaded and proved. */
+const eventually = <T>(look: () => T) => expect.poll(look, { timeout: 100_000 });
 const retired = (release: string) => () => server.output.some((line) => line.includes(release) && line.includes('release retired'));
 const serving = async () => (await ask(false, { max_tokens: 2 })).release;
 
@@ -78,13 +80,13 @@ describe('an alias that moves under load', () => {
     const answers = await underLoad(async () => {
       const long = ask(true, { max_tokens: 4_096, regex: '[a-z]{4000}' });
       await models('alias', store, 'stable', second);
-      await expect.poll(serving).toBe(second);
+      await eventually(serving).toBe(second);
       // What the first one has begun it finishes.
       expect(await long).toEqual({ status: 200, release: first, whole: true });
-      await expect.poll(retired(first)).toBe(true);
+      await eventually(retired(first)).toBe(true);
       await models('alias', store, 'stable', first);
-      await expect.poll(serving).toBe(first);
-      await expect.poll(retired(second)).toBe(true);
+      await eventually(serving).toBe(first);
+      await eventually(retired(second)).toBe(true);
     });
     expect(answers.filter(({ status, whole }) => status !== 200 || !whole)).toEqual([]);
     expect(new Set(answers.map(({ release }) => release))).toEqual(new Set([first, second]));
@@ -100,7 +102,7 @@ describe('an alias that moves under load', () => {
     const release = await models('push', source, store);
     await rm(source, { recursive: true });
     await models('alias', store, 'stable', release);
-    await expect.poll(() => server.output.join('\n')).toContain(`release ${release} has no tier that gives its golden text`);
+    await eventually(() => server.output.join('\n')).toContain(`release ${release} has no tier that gives its golden text`);
     expect(await serving()).toBe(first);
     await models('alias', store, 'stable', first);
   });
@@ -109,8 +111,8 @@ describe('an alias that moves under load', () => {
 test('a canary gets its share of the requests, and then none', async () => {
   const share = 0.3;
   await models('alias', store, 'canary', second, '--share', String(share));
-  await expect.poll(serving).toBe(second);
-  const asked = 200;
+  await eventually(serving).toBe(second);
+  const asked = 120;
   const releases: (string | null)[] = [];
   for (let index = 0; index < asked; index += 1) releases.push(await serving());
   const got = releases.filter((release) => release === second).length;
@@ -118,7 +120,7 @@ test('a canary gets its share of the requests, and then none', async () => {
   // Five standard deviations of a binomial count.
   expect(Math.abs(got - share * asked)).toBeLessThan(5 * Math.sqrt(asked * share * (1 - share)));
   await models('alias', store, 'canary', 'none');
-  await expect.poll(() => server.output.filter((line) => line.includes(second) && line.includes('release retired')).length).toBe(2);
+  await eventually(() => server.output.filter((line) => line.includes(second) && line.includes('release retired')).length).toBe(2);
   expect(await serving()).toBe(first);
 });
 

@@ -65,6 +65,8 @@ describe('rolling forward', () => {
     await expect.poll(() => served.stable.id).toBe(B);
     const askedAfter = served.fetch(ask());
     expect(releases.events).not.toContain('retire a');
+    // A server that stops now has both to wait for.
+    expect(served.live.map(({ id }) => id)).toEqual([B, A]);
     release();
     expect(await Promise.all([answeredBy(asked), answeredBy(askedAfter)])).toEqual([A, B]);
     await following;

@@ -1,0 +1,41 @@
+/** The parts of a server on Node that a process has once, whatever it serves. */
+import { type Logger, pino, stdSerializers } from 'pino';
+import { KeyRing } from '../access/keys.js';
+import { Limits } from '../access/limits.js';
+import type { Config } from '../config.js';
+import { bestRuntime } from '../engine/open-session.js';
+import type { Engine } from '../engine/types.js';
+import { ThreadedGrammars } from '../grammar/threaded.js';
+import type { Metrics } from '../metrics/metrics.js';
+import { PrometheusMetrics } from '../metrics/prometheus.js';
+import type { Tracer } from '../tracing/tracer.js';
+import { type DeploymentKeys, readKeys } from './key-file.js';
+import { openTracer } from './tracing.js';
+
+export interface Common {
+  readonly logger: Logger;
+  readonly keys: DeploymentKeys;
+  readonly access: { readonly keys: KeyRing; readonly limits: Limits };
+  readonly grammars: ThreadedGrammars;
+  readonly metrics: Metrics;
+  readonly tracer: Tracer;
+  /** The engine whose state the metrics tell. */
+  readonly measured: { engine?: Pick<Engine, 'status'> };
+}
+
+export async function openCommon({ keysFile, tracing, logLevel }: Pick<Config, 'keysFile' | 'tracing' | 'logLevel'>): Promise<Common> {
+  const logger = pino({ level: logLevel, serializers: { error: stdSerializers.err } });
+  const { fallback } = await bestRuntime();
+  if (fallback !== undefined) logger.warn({ error: fallback }, 'no direct binding to ONNX Runtime here: models run through onnxruntime-node');
+  const keys = await readKeys(keysFile);
+  const measured: Common['measured'] = {};
+  return {
+    logger,
+    keys,
+    access: { keys: new KeyRing(keys.all), limits: new Limits(keys.all) },
+    grammars: new ThreadedGrammars(new URL('../grammar/thread.js', import.meta.url)),
+    metrics: new PrometheusMetrics({ status: () => measured.engine?.status() ?? [] }),
+    tracer: await openTracer(tracing, logger),
+    measured,
+  };
+}
