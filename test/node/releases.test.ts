@@ -71,22 +71,22 @@ async function underLoad(work: () => Promise<void>): Promise<Answer[]> {
 }
 
 /** A release has to be fetched, loaded and proved. */
-const eventually = <T>(look: () => T) => expect.poll(look, { timeout: 100_000 });
+const SOON = { timeout: 90_000 };
 const retired = (release: string) => () => server.output.some((line) => line.includes(release) && line.includes('release retired'));
 const serving = async () => (await ask(false, { max_tokens: 2 })).release;
 
-describe('an alias that moves under load', () => {
+describe('an alias that moves under load', { timeout: 360_000 }, () => {
   test('forward and back loses no request, and the release before goes', async () => {
     const answers = await underLoad(async () => {
       const long = ask(true, { max_tokens: 4_096, regex: '[a-z]{4000}' });
       await models('alias', store, 'stable', second);
-      await eventually(serving).toBe(second);
+      await expect.poll(serving, SOON).toBe(second);
       // What the first one has begun it finishes.
       expect(await long).toEqual({ status: 200, release: first, whole: true });
-      await eventually(retired(first)).toBe(true);
+      await expect.poll(retired(first), SOON).toBe(true);
       await models('alias', store, 'stable', first);
-      await eventually(serving).toBe(first);
-      await eventually(retired(second)).toBe(true);
+      await expect.poll(serving, SOON).toBe(first);
+      await expect.poll(retired(second), SOON).toBe(true);
     });
     expect(answers.filter(({ status, whole }) => status !== 200 || !whole)).toEqual([]);
     expect(new Set(answers.map(({ release }) => release))).toEqual(new Set([first, second]));
@@ -102,7 +102,7 @@ describe('an alias that moves under load', () => {
     const release = await models('push', source, store);
     await rm(source, { recursive: true });
     await models('alias', store, 'stable', release);
-    await eventually(() => server.output.join('\n')).toContain(`release ${release} has no tier that gives its golden text`);
+    await expect.poll(() => server.output.join('\n'), SOON).toContain(`release ${release} has no tier that gives its golden text`);
     expect(await serving()).toBe(first);
     await models('alias', store, 'stable', first);
   });
@@ -111,7 +111,7 @@ describe('an alias that moves under load', () => {
 test('a canary gets its share of the requests, and then none', async () => {
   const share = 0.3;
   await models('alias', store, 'canary', second, '--share', String(share));
-  await eventually(serving).toBe(second);
+  await expect.poll(serving, SOON).toBe(second);
   const asked = 120;
   const releases: (string | null)[] = [];
   for (let index = 0; index < asked; index += 1) releases.push(await serving());
@@ -120,7 +120,7 @@ test('a canary gets its share of the requests, and then none', async () => {
   // Five standard deviations of a binomial count.
   expect(Math.abs(got - share * asked)).toBeLessThan(5 * Math.sqrt(asked * share * (1 - share)));
   await models('alias', store, 'canary', 'none');
-  await eventually(() => server.output.filter((line) => line.includes(second) && line.includes('release retired')).length).toBe(2);
+  await expect.poll(() => server.output.filter((line) => line.includes(second) && line.includes('release retired')).length, SOON).toBe(2);
   expect(await serving()).toBe(first);
 });
 
