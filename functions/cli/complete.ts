@@ -29,6 +29,8 @@ async function complete(argument: string | undefined, options: Options, startLoc
       if (report && process.stdout.isTTY) process.stdout.write('\n');
       if (report && options.report) writeReport(report);
     }
+    // A server in this process ends the text well.
+    interrupt.signal.throwIfAborted();
   } finally {
     await close();
   }

@@ -59,8 +59,8 @@ describe('stlm complete', () => {
     expect((await draw('--stop', second, '--stop', first)).out).toBe(out.slice(0, out.indexOf(first)));
   });
 
-  test('is interrupted by Ctrl-C, with the exit code of that', async () => {
-    const child = start(['complete', 'Once', '--url', server.url, ...endless]);
+  test.each(['a server', 'this process'])('is interrupted by Ctrl-C, with the exit code of that, when %s writes', async (where) => {
+    const child = start(['complete', 'Once', ...(where === 'a server' ? ['--url', server.url] : []), ...endless]);
     await once(child.stdout, 'data');
     child.kill('SIGINT');
     expect((await once(child, 'close'))[0]).toBe(130);

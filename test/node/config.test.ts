@@ -48,6 +48,9 @@ describe('the configuration', () => {
     ['STLM_POLICY', 'fixed:'],
     ['LOG_LEVEL', 'loud'],
     ['STLM_OPEN', 'maybe'],
+    ['STLM_TRUSTED_KEYS', 'not-a-key'],
+    ['STLM_ARTIFACTS', 's3://models'],
+    ['OTEL_EXPORTER_OTLP_ENDPOINT', 'collector:4318'],
   ])('refuses %s=%s by name', (name, value) => {
     expect(() => readConfig({ [name]: value })).toThrow(ConfigError);
     expect(() => readConfig({ [name]: value })).toThrow(name);
@@ -126,6 +129,10 @@ describe('the printed configuration', () => {
 
   test('has every setting once', () => {
     expect(printed.trim().split('\n').map((line) => line.slice(0, line.indexOf('=')))).toEqual(SETTING_NAMES);
+  });
+
+  test('has no secret key', () => {
+    expect(describeConfig({ AWS_SECRET_ACCESS_KEY: 'hush', AWS_SESSION_TOKEN: 'hush' })).not.toContain('hush');
   });
 
   test('has no secret of an address', () => {
