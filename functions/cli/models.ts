@@ -19,7 +19,8 @@ type Released = Options & { readonly release: string };
 export function modelsCommand(): Command {
   const models = new Command('models').description('Lists, checks and copies models: between folders, S3-compatible stores and, to read from, http(s) addresses.');
   const command = (name: string, description: string) => models.command(name).description(description).addOption(configOption());
-  const whence = 'a folder, s3://bucket/prefix or an http(s) address; what STLM_ARTIFACTS says if absent';
+  const anywhere = 'a folder, s3://bucket/prefix or an http(s) address';
+  const whence = `${anywhere}; what STLM_ARTIFACTS says if absent`;
 
   command('ls', 'Lists tiers.').argument('[store]', whence).addOption(releaseOption()).addOption(tiersOption()).action(list);
   command('verify', 'Reads every byte of them and compares it with the manifests, and these with their signatures if STLM_TRUSTED_KEYS has keys.')
@@ -28,7 +29,7 @@ export function modelsCommand(): Command {
     .addOption(tiersOption())
     .action(verify);
   command('pull', 'Copies tiers into a folder, checked; a tier appears there once it is whole.')
-    .argument('<store>', 'as above')
+    .argument('<store>', anywhere)
     .argument('<folder>')
     .addOption(releaseOption())
     .addOption(tiersOption())

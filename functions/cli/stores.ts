@@ -2,7 +2,7 @@
 import { Option } from 'commander';
 import type { Config } from '../config.js';
 import { locate, openStore, type StoreLocation } from '../registry/open-store.js';
-import { readManifest, type SignedManifest } from '../registry/read-manifest.js';
+import { readSigned, type SignedManifest } from '../registry/read-manifest.js';
 import { readAliases, releaseAt } from '../registry/releases.js';
 import type { ArtifactStore } from '../registry/store.js';
 import { releaseId } from '../schema/aliases.js';
@@ -60,7 +60,7 @@ export async function manifestsOf(store: ArtifactStore, { trustedKeys }: Pick<Co
   const manifests = await Promise.all(
     ids.map(async (tier) => {
       try {
-        return await readManifest(store, tier, trustedKeys);
+        return await readSigned(store, tier, trustedKeys);
       } catch (error) {
         throw new Error(`${tier}: ${(error as Error).message}`, { cause: error });
       }

@@ -38,7 +38,7 @@ export class Registry {
       (await store.tiers()).map(async (tier) => {
         try {
           if (!tierId.safeParse(tier).success) throw new ArtifactCorruptError('a tier id looks like stlm-10m');
-          manifests.push((await readManifest(store, tier, trusted)).manifest);
+          manifests.push(await readManifest(store, tier, trusted));
         } catch (error) {
           quarantine.set(tier, reasonOf(error));
         }
