@@ -11,7 +11,8 @@ import { publicKey } from './registry/signature.js';
 import { BUDGET_DEFAULTS } from './router/budget.js';
 import { POLICIES, policyNamed, tierFixedBy } from './router/policy.js';
 import { tierId } from './schema/manifest.js';
-import { MAX_BUDGET_MS } from './schema/request.js';
+import type { Aliases } from './schema/model.js';
+import { MAX_BUDGET_MS, modelName } from './schema/request.js';
 import type { OtlpOptions } from './tracing/otlp.js';
 
 const count = (most: number) => z.coerce.number().int().min(1).max(most);
@@ -23,6 +24,12 @@ const tiers = z
   .pipe(z.array(tierId));
 /** Some, or a word for all of them or for none. */
 const tierList = z.union([z.literal('all'), z.literal('none').transform(() => []), tiers]);
+/** `name=model`, separated by commas. */
+const aliases = z
+  .string()
+  .transform((list) => list.split(',').map((pair) => pair.split('=').map((part) => part.trim())))
+  .pipe(z.array(z.tuple([modelName, modelName])))
+  .transform((pairs): Aliases => new Map(pairs));
 const httpUrl = z.url({ protocol: /^https?$/ });
 const trustedKeys = z.string().transform((list, context) => {
   try {
@@ -49,7 +56,7 @@ const settingsSchema = z
     /** Public keys, of which one must have signed every manifest; none: they need not be signed. */
     STLM_TRUSTED_KEYS: trustedKeys.default([]),
     /** Seconds between looks at the aliases of a store with releases. */
-    STLM_ALIAS_POLL_S: z.coerce.number().positive().max(86_400).default(30),
+    STLM_RELEASE_POLL_S: z.coerce.number().positive().max(86_400).default(30),
     AWS_ENDPOINT_URL: httpUrl.optional(),
     AWS_REGION: z.string().min(1).default('us-east-1'),
     AWS_ACCESS_KEY_ID: z.string().min(1).optional(),
@@ -71,9 +78,13 @@ const settingsSchema = z
     STLM_KEYS: z.string().min(1).optional(),
     /** Listen on a public address without keys. */
     STLM_OPEN: z.stringbool().default(false),
+    /** Other names that models are asked by: `gpt-4o-mini=stlm-auto`, separated by commas. */
+    STLM_ALIASES: aliases.default(new Map()),
     STLM_DEFAULT_BUDGET_MS: budgetMs.default(BUDGET_DEFAULTS.defaultMs),
     STLM_FLEX_BUDGET_MS: budgetMs.default(BUDGET_DEFAULTS.flexMs),
     STLM_PRIORITY_BUDGET_MS: budgetMs.default(BUDGET_DEFAULTS.priorityMs),
+    /** What a busy core takes, where the processor's counters cannot be read. */
+    STLM_WATTS_PER_CORE: z.coerce.number().positive().max(1_000).default(5),
     /** What chooses among the tiers that can run a request. */
     STLM_POLICY: z
       .string()
@@ -104,7 +115,7 @@ const settingsSchema = z
     artifacts: locate(variables.STLM_ARTIFACTS, storesOf(variables)).location!,
     stores: storesOf(variables),
     trustedKeys: variables.STLM_TRUSTED_KEYS,
-    aliasPollMs: variables.STLM_ALIAS_POLL_S * 1_000,
+    releasePollMs: variables.STLM_RELEASE_POLL_S * 1_000,
     cache: variables.STLM_CACHE,
     pool: {
       workers: variables.STLM_WORKERS,
@@ -114,11 +125,13 @@ const settingsSchema = z
       idleUnloadMs: variables.STLM_IDLE_UNLOAD_S * 1_000,
     },
     keysFile: variables.STLM_KEYS,
+    aliases: variables.STLM_ALIASES,
     budgetDefaults: {
       defaultMs: variables.STLM_DEFAULT_BUDGET_MS,
       flexMs: variables.STLM_FLEX_BUDGET_MS,
       priorityMs: variables.STLM_PRIORITY_BUDGET_MS,
     },
+    wattsPerCore: variables.STLM_WATTS_PER_CORE,
     policy: variables.STLM_POLICY,
     decisionLog: variables.STLM_DECISION_LOG,
     tracing: variables.OTEL_SDK_DISABLED
@@ -179,11 +192,16 @@ export function unknownVariables(environment: Environment): string[] {
 export function describeConfig(environment: Environment, file?: ConfigFile): string {
   const given = gather(environment, file);
   const lines = Object.entries(settingsSchema.in.shape).map(([name, schema]) => {
-    const { text, source } = given[name] ?? { text: String(schema.parse(undefined) ?? ''), source: 'default' };
+    const { text, source } = given[name] ?? { text: defaultText(schema.parse(undefined)), source: 'default' };
     return { assignment: `${name}=${SECRETS.has(name) && text !== '' ? '***' : withoutSecrets(text)}`, source };
   });
   const width = Math.max(...lines.map(({ assignment }) => assignment.length));
   return lines.map(({ assignment, source }) => `${assignment.padEnd(width)}  # ${source}\n`).join('');
+}
+
+function defaultText(value: unknown): string {
+  // Of what is written as pairs no default has any.
+  return value === undefined || value instanceof Map ? '' : String(value);
 }
 
 /** An address may carry a password, or a token in its query. */
@@ -200,10 +218,12 @@ function withoutSecrets(text: string): string {
  * @throws {ConfigError} for a tier that is named and that there is not; one that is quarantined may be preloaded, as the log says why it
  * is not, but a policy that runs nothing else would refuse every request.
  */
-export function checkTiers({ policy, pool }: Pick<Config, 'policy' | 'pool'>, { manifests, quarantine }: Pick<Registry, 'manifests' | 'quarantine'>): void {
+export function checkTiers({ policy, pool, aliases }: Pick<Config, 'policy' | 'pool' | 'aliases'>, { manifests, quarantine }: Pick<Registry, 'manifests' | 'quarantine'>): void {
   const served = manifests.map(({ id }) => id);
   const fixed = tierFixedBy(policy);
   if (fixed !== undefined && !served.includes(fixed)) throw new ConfigError(`STLM_POLICY: ${missing([fixed], served)}`);
+  const nameless = [...aliases.values()].filter((model) => !['stlm-auto', ...served].includes(model.split('@')[0]!));
+  if (nameless.length > 0) throw new ConfigError(`STLM_ALIASES: ${missing(nameless, served)}`);
   const unknown = pool.preload === 'all' ? [] : pool.preload.filter((id) => !served.includes(id) && !quarantine.has(id));
   if (unknown.length > 0) throw new ConfigError(`STLM_PRELOAD: ${missing(unknown, served)}`);
 }

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Aliases } from './schema/aliases.js';
+import type { ReleaseAliases } from './schema/release-aliases.js';
 
 export interface Release {
   readonly id: string;
@@ -60,13 +60,13 @@ export class Rollout<R extends Release> {
   };
 
   /** One change after the other. @throws when a release cannot be started; what was served still is. */
-  follow(aliases: Aliases): Promise<void> {
+  follow(aliases: ReleaseAliases): Promise<void> {
     const following = this.#following.then(() => this.#follow(aliases));
     this.#following = following.catch(() => undefined);
     return following;
   }
 
-  async #follow({ stable, canary }: Aliases): Promise<void> {
+  async #follow({ stable, canary }: ReleaseAliases): Promise<void> {
     if (this.#canary !== undefined && this.#canary.served.release.id === stable) {
       // It has proved itself: the one before goes.
       const before = this.#stable;

@@ -2,7 +2,7 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { openWritable } from '../registry/open-store.js';
 import { readAliases, releaseAt, writeAliases } from '../registry/releases.js';
-import type { Aliases } from '../schema/aliases.js';
+import type { ReleaseAliases } from '../schema/release-aliases.js';
 import { configOption } from './config-option.js';
 import { type ConfigOptions, configuration } from './configuration.js';
 import { manifestsOf, releaseIdOf, writableLocationOf } from './stores.js';
@@ -11,7 +11,7 @@ type Options = ConfigOptions & { readonly share?: number };
 
 export function aliasCommand(): Command {
   return new Command('alias')
-    .description('Says which release of a store is served, and sets it: servers see that within STLM_ALIAS_POLL_S, forward and back.')
+    .description('Says which release of a store is served, and sets it: servers see that within STLM_RELEASE_POLL_S, forward and back.')
     .argument('<store>', 'a folder, or s3://bucket/prefix')
     .argument('[name]', 'stable or canary')
     .argument('[release]', 'its id, as `push` printed it; for canary also "none"')
@@ -36,7 +36,7 @@ async function alias(address: string, name: string | undefined, release: string 
   if (canary !== undefined) console.log(`canary ${canary.release} for ${canary.share} of the requests`);
 }
 
-function changed(before: Aliases | undefined, name: string, release: string | undefined, share: number | undefined): Aliases {
+function changed(before: ReleaseAliases | undefined, name: string, release: string | undefined, share: number | undefined): ReleaseAliases {
   if (release === undefined) throw new Error(`which release is to be ${name}?`);
   if (name === 'stable') return { ...before, stable: releaseIdOf(release) };
   if (name !== 'canary') throw new Error(`${name}: expected stable or canary`);

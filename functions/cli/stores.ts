@@ -5,7 +5,7 @@ import { locate, openStore, type StoreLocation } from '../registry/open-store.js
 import { readSigned, type SignedManifest } from '../registry/read-manifest.js';
 import { readAliases, releaseAt } from '../registry/releases.js';
 import type { ArtifactStore } from '../registry/store.js';
-import { releaseId } from '../schema/aliases.js';
+import { releaseId } from '../schema/release-aliases.js';
 
 export type WritableLocation = Exclude<StoreLocation, { kind: 'http' }>;
 

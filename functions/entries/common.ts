@@ -3,6 +3,8 @@ import { type Logger, pino, stdSerializers } from 'pino';
 import { KeyRing } from '../access/keys.js';
 import { Limits } from '../access/limits.js';
 import type { Config } from '../config.js';
+import type { Power } from '../energy/energy.js';
+import { Rapl } from '../energy/rapl.js';
 import { bestRuntime } from '../engine/open-session.js';
 import type { Engine } from '../engine/types.js';
 import { ThreadedGrammars } from '../grammar/threaded.js';
@@ -19,15 +21,19 @@ export interface Common {
   readonly grammars: ThreadedGrammars;
   readonly metrics: Metrics;
   readonly tracer: Tracer;
+  /** What a busy core takes now. */
+  readonly power: () => Power;
   /** The engine whose state the metrics tell. */
   readonly measured: { engine?: Pick<Engine, 'status'> };
 }
 
-export async function openCommon({ keysFile, tracing, logLevel }: Pick<Config, 'keysFile' | 'tracing' | 'logLevel'>): Promise<Common> {
+export async function openCommon({ keysFile, wattsPerCore, tracing, logLevel }: Pick<Config, 'keysFile' | 'wattsPerCore' | 'tracing' | 'logLevel'>): Promise<Common> {
   const logger = pino({ level: logLevel, serializers: { error: stdSerializers.err } });
   const { fallback } = await bestRuntime();
   if (fallback !== undefined) logger.warn({ error: fallback }, 'no direct binding to ONNX Runtime here: models run through onnxruntime-node');
   const keys = await readKeys(keysFile);
+  const rapl = Rapl.open();
+  if (rapl) setInterval(() => rapl.sample(), 1_000).unref();
   const measured: Common['measured'] = {};
   return {
     logger,
@@ -36,6 +42,7 @@ export async function openCommon({ keysFile, tracing, logLevel }: Pick<Config, '
     grammars: new ThreadedGrammars(new URL('../grammar/thread.js', import.meta.url)),
     metrics: new PrometheusMetrics({ status: () => measured.engine?.status() ?? [] }),
     tracer: await openTracer(tracing, logger),
+    power: () => rapl?.power ?? { wattsPerCore, source: 'cpu_time' },
     measured,
   };
 }

@@ -5,6 +5,7 @@ import { createApp } from '../app.js';
 import { checkTiers, type Config } from '../config.js';
 import { openDecisionLog } from '../decision-log.js';
 import { Drain } from '../drain.js';
+import { EnergyMeter } from '../energy/energy.js';
 import { WorkerPool } from '../engine/pool.js';
 import { poolPlan } from '../engine/pool-plan.js';
 import { thisMachine } from '../machine.js';
@@ -21,18 +22,18 @@ const nowMs = () => performance.timeOrigin + performance.now();
 export type Deployment = Awaited<ReturnType<typeof deploy>>;
 
 /** @throws what keeps a server from starting; it is the operator's to mend. */
-export async function deploy({ artifacts, trustedKeys, cache, pool, budgetDefaults, policy, decisionLog, ...config }: Config, { common }: { readonly common?: Common } = {}) {
-  const { logger, keys, access, grammars, metrics, tracer, measured } = common ?? (await openCommon(config));
+export async function deploy({ artifacts, trustedKeys, cache, pool, aliases, budgetDefaults, policy, decisionLog, ...config }: Config, { common }: { readonly common?: Common } = {}) {
+  const { logger, keys, access, grammars, metrics, tracer, power, measured } = common ?? (await openCommon(config));
   const registry = await Registry.open(openStore(artifacts), new ModelFileCache(join(cache, 'files')), trustedKeys);
-  checkTiers({ policy, pool }, registry);
+  checkTiers({ policy, pool, aliases }, registry);
   const { preload, ...plan } = poolPlan(thisMachine(), registry.manifests, pool);
   const workerUrl = new URL('../engine/worker.js', import.meta.url);
   const engine = new WorkerPool({ registry, workerUrl, preparedFolder: join(cache, 'prepared'), ...plan });
   measured.engine ??= engine;
   const decisions = decisionLog === undefined ? undefined : await openDecisionLog(decisionLog, (error) => logger.error({ error }, 'the decision log ends here'));
   const router = createRouter({ engine, nowMs, log: logger, policy, ...(decisions && { record: decisions.write }) });
-  const [drain, readiness] = [new Drain(), new Readiness(engine)];
-  const app = createApp({ engine, router, budgetDefaults, access, grammars, drain, readiness, logger, metrics, tracer, nowMs, newId: randomUUID });
+  const [drain, readiness, energy] = [new Drain(), new Readiness(engine), new EnergyMeter(power, plan.threads)];
+  const app = createApp({ engine, router, aliases, budgetDefaults, access, grammars, drain, readiness, logger, metrics, energy, tracer, nowMs, newId: randomUUID });
   servePages(app);
   return { app, engine, registry, router, drain, readiness, decisions, tracer, logger, preload, apiKey: keys.ownKey };
 }

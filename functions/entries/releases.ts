@@ -29,7 +29,7 @@ export async function serveReleases(config: Config, common: Common, first: strin
     logger,
     fetch: rollout.fetch,
     deployments: () => rollout.live.map(({ deployment }) => deployment),
-    begin: () => void warmUp(rollout.stable.deployment).then(lookAtAliases).then(() => void setInterval(() => void lookAtAliases(), config.aliasPollMs).unref()),
+    begin: () => void warmUp(rollout.stable.deployment).then(lookAtAliases).then(() => void setInterval(() => void lookAtAliases(), config.releasePollMs).unref()),
     recheck: () => {
       void lookAtAliases();
       for (const { deployment } of rollout.live) void requalify(deployment.engine, deployment.logger);

@@ -7,7 +7,7 @@
 import { createHash } from 'node:crypto';
 import { posix } from 'node:path';
 import { Readable } from 'node:stream';
-import { type Aliases, aliasesSchema } from '../schema/aliases.js';
+import { type ReleaseAliases, releaseAliasesSchema } from '../schema/release-aliases.js';
 import { ArtifactCorruptError } from './errors.js';
 import type { StoreLocation } from './open-store.js';
 import { chunksOf, counted, type Progress } from './pull.js';
@@ -17,17 +17,17 @@ import { type ArtifactStore, type Content, manifestPath, signaturePath, textIfAn
 const ALIASES = 'aliases.json';
 
 /** Undefined: the store has no releases, its tiers lie in it as they are. @throws {ArtifactCorruptError} {ArtifactUnavailableError} */
-export async function readAliases(store: Pick<ArtifactStore, 'text'>): Promise<Aliases | undefined> {
+export async function readAliases(store: Pick<ArtifactStore, 'text'>): Promise<ReleaseAliases | undefined> {
   const text = await textIfAny(store, ALIASES);
   if (text === undefined) return undefined;
   try {
-    return aliasesSchema.parse(JSON.parse(text));
+    return releaseAliasesSchema.parse(JSON.parse(text));
   } catch (cause) {
     throw new ArtifactCorruptError(`${ALIASES} means nothing: ${(cause as Error).message}`, { cause });
   }
 }
 
-export async function writeAliases(store: WritableStore, aliases: Aliases): Promise<void> {
+export async function writeAliases(store: WritableStore, aliases: ReleaseAliases): Promise<void> {
   await store.put(ALIASES, textContent(`${JSON.stringify(aliases)}\n`));
 }
 

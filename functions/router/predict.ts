@@ -238,6 +238,11 @@ function scaled(cost: Cost, ratio: number, spread: number): Cost {
   return guess([cost.per[0] * ratio, cost.per[1] * ratio], spread);
 }
 
+/** It runs otherwise from now on: what was measured is a guess again. */
+export function forgetLevel(model: LatencyModel, tier: string): LatencyModel {
+  return { ...model, tiers: { ...model.tiers, [tier]: { ...tierModel(model, tier), measured: false } } };
+}
+
 export function learnLoad(model: LatencyModel, tier: string, loadMs: number): LatencyModel {
   const before = tierModel(model, tier);
   return {

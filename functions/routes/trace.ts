@@ -2,10 +2,9 @@
 import { AUTO } from '../router/types.js';
 import { formatTraceparent } from '../tracing/trace-context.js';
 import { type RequestSpan, type Tracer, unrecorded } from '../tracing/tracer.js';
-import { type Admitted, type AnswerShape, finishReason, report, usage } from './answer.js';
+import { type Admitted, type AnswerShape, type Closing, finishReason } from './answer.js';
 import type { App } from './context.js';
 import { AUTO_MODEL } from './plan.js';
-import type { Ended } from './tally.js';
 
 export function traceRequests(app: App, tracer: Tracer = unrecorded): void {
   app.use('/v1/*', async function trace(c, next) {
@@ -17,18 +16,17 @@ export function traceRequests(app: App, tracer: Tracer = unrecorded): void {
   });
 }
 
-export function traceAnswer(span: RequestSpan | undefined, shape: AnswerShape, admitted: Admitted, ended: Ended, askedAtMs: number): void {
-  const { id, plan } = admitted;
+export function traceAnswer(span: RequestSpan | undefined, shape: AnswerShape, { id, plan }: Admitted, { results, report, usage }: Closing, askedAtMs: number): void {
   span?.answered({
     id,
     operation: shape.object === 'text_completion' ? 'text_completion' : 'chat',
     requestModel: plan.route.tier === AUTO ? AUTO_MODEL : plan.route.tier,
     choices: plan.n,
     sampling: plan.sampling,
-    finishReasons: ended.results.map(({ stopCause }) => finishReason(stopCause)),
-    report: report(admitted, ended),
-    usage: usage(admitted, ended.results),
+    finishReasons: results.map(({ stopCause }) => finishReason(stopCause)),
+    report,
+    usage,
     askedAtMs,
-    results: ended.results,
+    results,
   });
 }

@@ -5,7 +5,7 @@
  * @module
  */
 import { z } from '@hono/zod-openapi';
-import { answerFields, finishReason, stlmReportSchema, usageSchema } from './answer.js';
+import { answerFields, finishReason, stlmReportSchema, usageOfChunk, usageSchema } from './answer.js';
 import { notYet } from './not-yet.js';
 import { STREAM_OPTIONS_ISSUE, streamsIfOptions, textRequestFields } from './request.js';
 
@@ -84,7 +84,7 @@ export const completionChunkSchema = z
   .object({
     ...shared,
     choices: z.array(z.object({ text: z.string(), index: z.int(), logprobs: z.null(), finish_reason: finishReason.nullable() })),
-    usage: usageSchema.nullish(),
+    usage: usageOfChunk,
     stlm: stlmReportSchema.optional(),
   })
   .openapi('CompletionChunk');

@@ -46,6 +46,9 @@ describe('the configuration', () => {
     ['STLM_TIERS', '../secrets'],
     ['STLM_POLICY', 'luck-first'],
     ['STLM_POLICY', 'fixed:'],
+    ['STLM_ALIASES', 'gpt-4o'],
+    ['STLM_ALIASES', 'gpt-4o=stlm-auto=more'],
+    ['STLM_WATTS_PER_CORE', '0'],
     ['LOG_LEVEL', 'loud'],
     ['STLM_OPEN', 'maybe'],
     ['STLM_TRUSTED_KEYS', 'not-a-key'],
@@ -54,6 +57,10 @@ describe('the configuration', () => {
   ])('refuses %s=%s by name', (name, value) => {
     expect(() => readConfig({ [name]: value })).toThrow(ConfigError);
     expect(() => readConfig({ [name]: value })).toThrow(name);
+  });
+
+  test('takes other names of models', () => {
+    expect([...readConfig({ STLM_ALIASES: 'gpt-4o-mini=stlm-auto, gpt-4o = stlm-100m@2s' }).aliases]).toEqual([['gpt-4o-mini', 'stlm-auto'], ['gpt-4o', 'stlm-100m@2s']]);
   });
 
   test('takes an empty variable for one that is not set', () => {
@@ -123,6 +130,7 @@ describe('the printed configuration', () => {
     ['STLM_POLICY', 'cost-first', 'stlm.json'],
     ['STLM_TIERS', 'stlm-10m,stlm-50m,stlm-100m', 'default'],
     ['STLM_KEYS', '', 'default'],
+    ['STLM_ALIASES', '', 'default'],
   ])('has %s=%s from %s', (name, value, source) => {
     expect(printed.split('\n').map((line) => line.split(/ +# /))).toContainEqual([`${name}=${value}`, source]);
   });

@@ -36,7 +36,7 @@ beforeAll(async () => {
   [s3, folder] = await Promise.all([startS3(), mkdtemp(join(tmpdir(), 'stlm-releases-'))]);
   [first, second] = [await pushed(1), await pushed(2)];
   await models('alias', store, 'stable', first);
-  server = await startServer({ ...s3.environment, STLM_ARTIFACTS: store, STLM_ALIAS_POLL_S: '0.2', STLM_CACHE: folder });
+  server = await startServer({ ...s3.environment, STLM_ARTIFACTS: store, STLM_RELEASE_POLL_S: '0.2', STLM_CACHE: folder });
 });
 afterAll(async () => {
   await server.stop();
