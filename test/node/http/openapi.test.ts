@@ -187,7 +187,7 @@ describe('every answer is as described', () => {
     [503, { kind: 'loading', retryAfterMs: 400, tiers: [] }],
     [503, { kind: 'unavailable', tiers: [] }],
   ] as [number, Refusal][])('of a router that refuses: %i, %j', async (status, refusal) => {
-    const router: Router = { policy: 'budget-first', route: () => refusal, explain: () => refusal, progress: () => undefined, observe: () => undefined, warm: async () => undefined };
+    const router: Router = { policy: 'budget-first', route: () => refusal, explain: () => refusal, progress: () => undefined, observe: () => undefined, warm: async () => undefined, widen: async () => undefined };
     const server = await listen(new ScriptedEngine(says([])), { router });
     try {
       const response = await server.post('/v1/completions', texts.completion);
