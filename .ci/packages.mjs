@@ -6,15 +6,16 @@ const INSTALLED = 'node_modules/.package-lock.json';
 
 /**
  * Compares what is installed with the lockfile, entry by entry: a plain `npm ci` by hand counts, a changed lockfile does not.
- * Optional packages may be absent, since most are binaries for other machines.
+ * Optional packages may be absent, since most are binaries for other machines, but not those of package.json: the build reads their types.
  */
 function isInstalled(withDev) {
   if (!existsSync(INSTALLED)) return false;
   const installed = JSON.parse(readFileSync(INSTALLED, 'utf8')).packages;
-  const locked = Object.entries(JSON.parse(readFileSync('package-lock.json', 'utf8')).packages);
-  return locked.every(([path, { version, dev, optional, devOptional }]) => {
+  const locked = JSON.parse(readFileSync('package-lock.json', 'utf8')).packages;
+  const own = new Set(Object.keys(locked[''].optionalDependencies).map((name) => `node_modules/${name}`));
+  return Object.entries(locked).every(([path, { version, dev, optional, devOptional }]) => {
     const found = installed[path];
-    if (path === '' || (!found && (optional || devOptional)) || (dev && !withDev)) return true;
+    if (path === '' || (!found && (optional || devOptional) && !own.has(path)) || (dev && !withDev)) return true;
     return found !== undefined && found.version === version;
   });
 }

@@ -15,6 +15,7 @@ import { registerHealth } from './routes/health.js';
 import { registerMetrics } from './routes/metrics.js';
 import { registerModels } from './routes/models.js';
 import { registerRoute } from './routes/route.js';
+import { traceRequests } from './routes/trace.js';
 import { unserved } from './routes/unserved.js';
 
 /**
@@ -35,6 +36,7 @@ export function createApp(deps: AppDeps): App {
     if (c.res.headers.get('content-type') !== 'text/event-stream') logAnswer(c, deps);
   });
 
+  traceRequests(app, deps.tracer);
   guard(app, deps.access);
   registerCompletions(app, deps);
   registerChatCompletions(app, deps);

@@ -10,23 +10,23 @@ const GRACE_MS = 28_000;
 const HANDOVER_MS = 1_000;
 
 export interface ShutDown {
-  readonly drain: Drain;
+  readonly drains: readonly Drain[];
   readonly server: Server;
-  readonly engine: Pick<Engine, 'close'>;
+  readonly engines: readonly Pick<Engine, 'close'>[];
   /** For how long it still serves after it has said, in `/readyz`, that it will not. */
   readonly drainDelayMs: number;
 }
 
 /** Says that it leaves, refuses new work, finishes what is in flight, cutting it short when it takes too long, and frees everything. */
-export async function shutDown({ drain, server, engine, drainDelayMs }: ShutDown): Promise<void> {
-  const cut = setTimeout(() => drain.cut(), GRACE_MS);
-  drain.announce();
+export async function shutDown({ drains, server, engines, drainDelayMs }: ShutDown): Promise<void> {
+  const cut = setTimeout(() => drains.forEach((drain) => drain.cut()), GRACE_MS);
+  for (const drain of drains) drain.announce();
   await sleep(drainDelayMs);
-  await drain.start();
+  await Promise.all(drains.map((drain) => drain.start()));
   clearTimeout(cut);
   const hangUp = setTimeout(() => server.closeAllConnections(), HANDOVER_MS);
   server.close();
   await once(server, 'close');
   clearTimeout(hangUp);
-  await engine.close();
+  await Promise.all(engines.map((engine) => engine.close()));
 }

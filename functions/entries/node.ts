@@ -6,13 +6,19 @@ import module from 'node:module';
 import { endThread, startThread } from '../engine/thread.js';
 import { WORKER_URL } from './worker-url.js';
 
-const firstThread = startThread(WORKER_URL);
-const compileCache = module as typeof module & { enableCompileCache?: () => void; flushCompileCache?: () => void };
-compileCache.enableCompileCache?.();
-const { start, refuse } = await import('./server.js');
-await start(firstThread).catch(async (error: Error) => {
-  await endThread(firstThread);
-  refuse(error);
-});
-// Left to itself it is written when the process ends by itself, which a server that is killed does not.
-compileCache.flushCompileCache?.();
+if (process.argv.length > 2) {
+  // What reads options takes 20 ms to load, and a cold start has none.
+  const [{ run }, { serveCommand }, { serveUntilStopped }] = await Promise.all([import('../cli/run.js'), import('../cli/serve.js'), import('./serve.js')]);
+  await run(serveCommand(serveUntilStopped).name('npm start --'));
+} else {
+  const firstThread = startThread(WORKER_URL);
+  const compileCache = module as typeof module & { enableCompileCache?: () => void; flushCompileCache?: () => void };
+  compileCache.enableCompileCache?.();
+  const [{ serveConfigured }, { fail }, { serveUntilStopped }] = await Promise.all([import('../cli/configuration.js'), import('../cli/fail.js'), import('./serve.js')]);
+  await serveConfigured({}, (config) => serveUntilStopped(config, firstThread)).catch(async (error: unknown) => {
+    await endThread(firstThread);
+    fail(error);
+  });
+  // Left to itself it is written when the process ends by itself, which a server that is killed does not.
+  compileCache.flushCompileCache?.();
+}

@@ -15,6 +15,6 @@ export async function removeAbandoned(folder: string, nowMs = Date.now()): Promi
     const path = join(folder, name);
     // Another process may be removing the same file.
     const file = await stat(path).catch(() => undefined);
-    if (file !== undefined && nowMs - file.mtimeMs > ABANDONED_MS) await rm(path, { force: true });
+    if (file !== undefined && nowMs - file.mtimeMs > ABANDONED_MS) await rm(path, { force: true, recursive: true });
   }
 }

@@ -11,7 +11,12 @@ export class ArtifactCorruptError extends Error {
 
 /** The store did not answer, or broke off: a later try may succeed. */
 export class ArtifactUnavailableError extends Error {
-  override readonly name = 'ArtifactUnavailableError';
+  override readonly name: string = 'ArtifactUnavailableError';
+}
+
+/** The store answered, and does not have it, or will not say whether. */
+export class ArtifactMissingError extends ArtifactUnavailableError {
+  override readonly name = 'ArtifactMissingError';
 }
 
 export function isArtifactError(error: unknown): error is ArtifactCorruptError | ArtifactUnavailableError {

@@ -5,9 +5,10 @@
  * @module
  */
 import { randomUUID } from 'node:crypto';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { removeAbandoned } from './abandoned.js';
+import { syncFolder, writeDurably } from './durable.js';
 import { ArtifactUnavailableError, isArtifactError } from './errors.js';
 import { type ExpectedFile, verified, verifyFile } from './verify.js';
 
@@ -60,25 +61,5 @@ async function isIntact(path: string, file: ExpectedFile): Promise<boolean> {
   } catch (error) {
     if (isArtifactError(error)) return false;
     throw error;
-  }
-}
-
-async function writeDurably(path: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {
-  const handle = await open(path, 'wx');
-  try {
-    for await (const chunk of chunks) await handle.writeFile(chunk);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-/** The rename itself reaches the disk with its folder. */
-async function syncFolder(path: string): Promise<void> {
-  const handle = await open(path, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }

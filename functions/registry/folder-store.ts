@@ -3,13 +3,15 @@
  *
  * @module
  */
-import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { randomUUID } from 'node:crypto';
+import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { tierId } from '../schema/manifest.js';
-import { ArtifactUnavailableError } from './errors.js';
-import type { ArtifactStore, StoredFile } from './store.js';
+import { syncFolder, writeDurably } from './durable.js';
+import { ArtifactMissingError, ArtifactUnavailableError } from './errors.js';
+import type { Content, StoredFile, WritableStore } from './store.js';
 
-export class FolderStore implements ArtifactStore {
+export class FolderStore implements WritableStore {
   readonly #folder: string;
 
   constructor(folder: string) {
@@ -21,12 +23,29 @@ export class FolderStore implements ArtifactStore {
     return entries.filter((entry) => entry.isDirectory() && tierId.safeParse(entry.name).success).map((entry) => entry.name);
   }
 
-  async manifest(tier: string): Promise<string> {
-    return reading(`${tier}/manifest.json`, readFile(join(this.#folder, tier, 'manifest.json'), 'utf8'));
+  text(path: string): Promise<string> {
+    return reading(path, readFile(join(this.#folder, path), 'utf8'));
   }
 
   async file(tier: string, name: string): Promise<StoredFile> {
     return { kind: 'local', path: join(this.#folder, tier, name) };
+  }
+
+  async has(path: string, bytes: number): Promise<boolean> {
+    return (await stat(join(this.#folder, path)).catch(() => undefined))?.size === bytes;
+  }
+
+  async put(path: string, { chunks }: Content): Promise<void> {
+    const target = join(this.#folder, path);
+    const partial = `${target}.${randomUUID()}.part`;
+    await mkdir(dirname(target), { recursive: true });
+    try {
+      await writeDurably(partial, chunks);
+      await rename(partial, target);
+      await syncFolder(dirname(target));
+    } finally {
+      await rm(partial, { force: true });
+    }
   }
 }
 
@@ -34,6 +53,8 @@ async function reading<T>(what: string, content: Promise<T>): Promise<T> {
   try {
     return await content;
   } catch (cause) {
-    throw new ArtifactUnavailableError(`${what} cannot be read (${(cause as NodeJS.ErrnoException).code})`, { cause });
+    const { code } = cause as NodeJS.ErrnoException;
+    const Failure = code === 'ENOENT' ? ArtifactMissingError : ArtifactUnavailableError;
+    throw new Failure(`${what} cannot be read (${code})`, { cause });
   }
 }

@@ -3,10 +3,12 @@
  *
  * @module
  */
+import type { KeyObject } from 'node:crypto';
 import { type Manifest, tierId } from '../schema/manifest.js';
 import { ArtifactCorruptError, isArtifactError } from './errors.js';
 import type { ModelFileCache } from './fetch.js';
-import { defaultFile, parseManifest } from './manifest.js';
+import { defaultFile } from './manifest.js';
+import { readManifest } from './read-manifest.js';
 import type { ArtifactStore } from './store.js';
 import { verifyFile } from './verify.js';
 
@@ -25,15 +27,18 @@ export class Registry {
   readonly #quarantine: Map<string, string>;
   readonly #models = new Map<string, Promise<LocalModel>>();
 
-  /** Reads every manifest. One that is no good quarantines its tier and leaves the others alone. */
-  static async open(store: ArtifactStore, cache: ModelFileCache): Promise<Registry> {
+  /**
+   * Reads every manifest. One that is no good quarantines its tier and leaves the others alone.
+   * @param trusted keys of which one must have signed it; none: whoever can write to the store is trusted.
+   */
+  static async open(store: ArtifactStore, cache: ModelFileCache, trusted: readonly KeyObject[] = []): Promise<Registry> {
     const manifests: Manifest[] = [];
     const quarantine = new Map<string, string>();
     await Promise.all(
       (await store.tiers()).map(async (tier) => {
         try {
           if (!tierId.safeParse(tier).success) throw new ArtifactCorruptError('a tier id looks like stlm-10m');
-          manifests.push(await parseManifest(tier, await store.manifest(tier)));
+          manifests.push(await readManifest(store, tier, trusted));
         } catch (error) {
           quarantine.set(tier, reasonOf(error));
         }

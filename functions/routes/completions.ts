@@ -7,7 +7,7 @@ import { readBody } from './body.js';
 import { planCompletion } from './completion-plan.js';
 import { type App, type AppDeps, arrivalOf } from './context.js';
 import { errorResponses } from './documented-errors.js';
-import { budgetHeaders, PROMISE, RATE_LIMITS, REQUEST_ID, TIMINGS } from './documented-headers.js';
+import { budgetHeaders, PROMISE, RATE_LIMITS, REQUEST_ID, TIMINGS, TRACE } from './documented-headers.js';
 import { eventStream } from './documented-stream.js';
 import { COMPLETION, COMPLETION_CHUNK, COMPLETION_REQUESTS } from './examples.js';
 import { grammarOf } from './grammar.js';
@@ -24,7 +24,7 @@ const route = createRoute({
   responses: {
     200: {
       description: 'The continuation; with `stream: true` as server-sent events, closed by `data: [DONE]`.',
-      headers: { ...REQUEST_ID, ...PROMISE, ...TIMINGS, ...RATE_LIMITS },
+      headers: { ...REQUEST_ID, ...TRACE, ...PROMISE, ...TIMINGS, ...RATE_LIMITS },
       content: { 'application/json': { schema: completionSchema, example: COMPLETION }, ...eventStream('CompletionChunk', COMPLETION_CHUNK) },
     },
     ...errorResponses(400, 401, 404, 405, 413, 422, 429, 500, 503),

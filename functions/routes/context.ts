@@ -13,6 +13,7 @@ import type { Readiness } from '../readiness.js';
 import type { BudgetDefaults } from '../router/budget.js';
 import type { Decision, Router } from '../router/types.js';
 import type { Aliases } from '../schema/model.js';
+import type { RequestSpan, Tracer } from '../tracing/tracer.js';
 import type { Access } from './access.js';
 import type { Arrival } from './plan.js';
 
@@ -34,6 +35,8 @@ export interface AppDeps {
   readonly grammars: GrammarCompiler;
   readonly logger: Logger;
   readonly metrics: Metrics;
+  /** Absent: traces are continued, and none is recorded. */
+  readonly tracer?: Tracer;
   readonly energy: EnergyMeter;
   /** Epoch milliseconds, as `performance.timeOrigin + performance.now()`. */
   readonly nowMs: () => number;
@@ -48,6 +51,8 @@ export interface AppEnv {
   Variables: {
     requestId: string;
     arrivalMs: number;
+    /** Its place in a trace; set under `/v1`. */
+    span?: RequestSpan;
     /** Who asks; set under `/v1`. */
     client: Client;
     /** What it has taken of the client's limits. */
@@ -66,10 +71,14 @@ export function arrivalOf(c: Context<AppEnv>): Arrival {
 /** Counts an answer, and writes a line about it. 499 is nginx's number for a client that left before it. */
 export function logAnswer(c: Context<AppEnv>, { logger, metrics, nowMs }: Pick<AppDeps, 'logger' | 'metrics' | 'nowMs'>): void {
   const status = c.req.raw.signal.aborted ? 499 : c.res.status;
-  const ms = Math.round(nowMs() - c.var.arrivalMs);
-  metrics.exchanged({ method: c.req.method, route: routePath(c, -1), status, ms });
-  const { requestId, decision } = c.var;
+  const [atMs, route] = [nowMs(), routePath(c, -1)];
+  const ms = Math.round(atMs - c.var.arrivalMs);
+  metrics.exchanged({ method: c.req.method, route, status, ms });
+  const { requestId, decision, span } = c.var;
+  span?.finished({ route, status, atMs });
+  // The names by which log stores find a line's trace.
+  const traced = span && { trace_id: span.context.traceId, span_id: span.context.spanId };
   const routed = decision && { tier: decision.placement.tier, reason: decision.reason, predictedMs: Math.round(decision.predictedMs) };
   const client = c.var.client?.name;
-  logger.info({ requestId, ...(client !== undefined && { client }), method: c.req.method, path: c.req.path, status, ms, ...routed }, 'answered');
+  logger.info({ requestId, ...traced, ...(client !== undefined && { client }), method: c.req.method, path: c.req.path, status, ms, ...routed }, 'answered');
 }

@@ -1,7 +1,7 @@
 import { errorSchema, problemSchema } from '../schema/error.js';
 import { type ApiError, draining, type ErrorStatus, invalidField, methodNotAllowed, refused, unauthorized, unknownModel } from './api-error.js';
 import { bodyTooLarge } from './body.js';
-import { PROMISE, RATE_LIMITS, REQUEST_ID, RETRY } from './documented-headers.js';
+import { PROMISE, RATE_LIMITS, REQUEST_ID, RETRY, TRACE } from './documented-headers.js';
 import { asApiError, PROBLEM, problem } from './error-response.js';
 
 const DESCRIPTIONS: Record<ErrorStatus, string> = {
@@ -47,7 +47,7 @@ export function errorResponses(...statuses: readonly ErrorStatus[]) {
     statuses.map((status) => {
       const example = EXAMPLES[status];
       const content = { 'application/json': { schema: errorSchema, example: example.body() }, [PROBLEM]: { schema: problemSchema, example: problem(example) } };
-      return [status, { description: DESCRIPTIONS[status], headers: { ...REQUEST_ID, ...RATE_LIMITS, ...HEADERS[status] }, content }];
+      return [status, { description: DESCRIPTIONS[status], headers: { ...REQUEST_ID, ...TRACE, ...RATE_LIMITS, ...HEADERS[status] }, content }];
     }),
   );
 }

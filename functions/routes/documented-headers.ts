@@ -5,7 +5,13 @@ import { MAX_BUDGET_MS } from '../schema/request.js';
 const text = (description: string, example: string) => ({ description, schema: { type: 'string' as const }, example });
 const count = (description: string, example: number) => ({ description, schema: { type: 'integer' as const, minimum: 0 }, example });
 
-export const REQUEST_ID = { 'x-request-id': text("The request's id, also in the log: the client's own if it sent one.", '7c2f0a4e-6c8e-4c53-9b8e-3f0a5d1c2b3a') };
+export const REQUEST_ID = {
+  'x-request-id': text("The request's id, also in the log: the client's own if it sent one.", '7c2f0a4e-6c8e-4c53-9b8e-3f0a5d1c2b3a'),
+  'x-stlm-release': text('Which release of the models answered; only where their store has releases.', '3fb10b6a7a1cd1ab'),
+};
+
+/** On everything under `/v1`. */
+export const TRACE = { traceresponse: text("The answer's place in a trace, as W3C Trace Context has it: the caller's, if `traceparent` named one.", '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01') };
 
 /** On whatever counts against a key's limits; absent where the key has none. */
 export const RATE_LIMITS = Object.fromEntries(

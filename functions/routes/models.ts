@@ -5,7 +5,7 @@ import { withAliases } from './aliases.js';
 import { unknownModel } from './api-error.js';
 import type { App, AppDeps } from './context.js';
 import { errorResponses } from './documented-errors.js';
-import { REQUEST_ID } from './documented-headers.js';
+import { REQUEST_ID, TRACE } from './documented-headers.js';
 import { AUTO_MODEL } from './plan.js';
 
 const listRoute = createRoute({
@@ -14,7 +14,7 @@ const listRoute = createRoute({
   operationId: 'listModels',
   tags: ['Tiers'],
   summary: 'The tiers, smallest first, and the route over them',
-  responses: { 200: { description: 'All models.', headers: REQUEST_ID, content: { 'application/json': { schema: modelListSchema } } }, ...errorResponses(401, 405) },
+  responses: { 200: { description: 'All models.', headers: { ...REQUEST_ID, ...TRACE }, content: { 'application/json': { schema: modelListSchema } } }, ...errorResponses(401, 405) },
 });
 
 const oneRoute = createRoute({
@@ -24,7 +24,7 @@ const oneRoute = createRoute({
   tags: ['Tiers'],
   summary: 'One model',
   request: { params: z.object({ id: z.string().min(1).meta({ description: 'Of `GET /v1/models`.', example: 'stlm-auto' }) }) },
-  responses: { 200: { description: 'The model.', headers: REQUEST_ID, content: { 'application/json': { schema: modelSchema } } }, ...errorResponses(401, 404, 405) },
+  responses: { 200: { description: 'The model.', headers: { ...REQUEST_ID, ...TRACE }, content: { 'application/json': { schema: modelSchema } } }, ...errorResponses(401, 404, 405) },
 });
 
 export function registerModels(app: App, { engine, aliases }: Pick<AppDeps, 'engine' | 'aliases'>): void {

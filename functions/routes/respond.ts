@@ -8,6 +8,7 @@ import type { Context } from 'hono';
 import type { Flight } from '../drain.js';
 import { follow } from '../router/follow.js';
 import type { TextRequest } from '../schema/request.js';
+import type { RequestSpan } from '../tracing/tracer.js';
 import { spend } from './access.js';
 import { type Admitted, type AnswerShape, chunk, close, type Closing, finishReason, promiseHeaders, timingHeaders, usageChunk, whole } from './answer.js';
 import { refused } from './api-error.js';
@@ -19,6 +20,7 @@ import { cacheSalt, knowingCache } from './prompt-cache.js';
 import { sseBody, sseLine } from './sse.js';
 import { Tally } from './tally.js';
 import { tooLate } from './too-late.js';
+import { traceAnswer } from './trace.js';
 
 /** A request that was admitted and is being answered. */
 interface Run {
@@ -27,6 +29,8 @@ interface Run {
   readonly events: AsyncGenerator<ChoiceEvent, void, void>;
   readonly tally: Tally;
   readonly flight: Flight;
+  readonly askedAtMs: number;
+  readonly span: RequestSpan | undefined;
 }
 
 type Form = Pick<TextRequest, 'stream' | 'stream_options'>;
@@ -55,6 +59,7 @@ function start(c: Context<AppEnv>, deps: AppDeps, parts: Pick<Run, 'admitted' | 
   const { deadlineAtMs, placement } = decision;
   c.set('decision', decision);
   for (const [name, value] of Object.entries(promiseHeaders(parts.admitted))) c.header(name, value);
+  const askedAtMs = deps.nowMs();
   const generations = prompts.map(({ ids: prompt }, index) => {
     const { seed } = plan.sampling;
     const options = { ...plan.sampling, seed: seed === undefined ? seed : seed + (index % plan.n), prompt, cacheSalt, deadlineAtMs };
@@ -64,11 +69,13 @@ function start(c: Context<AppEnv>, deps: AppDeps, parts: Pick<Run, 'admitted' | 
     ...parts,
     events: runChoices(generations, flight.stop),
     tally: new Tally(generations.length, c.var.arrivalMs, deps.nowMs),
+    askedAtMs,
+    span: c.var.span,
   };
 }
 
 /** Counts the answer when its last choice has ended; undefined until then. @throws {ApiError} if that was too late for any text. */
-function closingOf({ admitted, tally }: Run, deps: AppDeps): Closing | undefined {
+function closingOf({ admitted, tally, shape, span, askedAtMs }: Run, deps: AppDeps): Closing | undefined {
   const { decision, plan } = admitted;
   const ended = tally.ended();
   if (ended === undefined) return undefined;
@@ -76,6 +83,7 @@ function closingOf({ admitted, tally }: Run, deps: AppDeps): Closing | undefined
   if (refusal) throw refusal;
   const closing = close(admitted, ended, deps.energy);
   deps.metrics.answered(closing.report, closing.usage);
+  traceAnswer(span, shape, admitted, closing, askedAtMs);
   return closing;
 }
 

@@ -8,7 +8,7 @@ import { readBody } from './body.js';
 import { planCompletion } from './completion-plan.js';
 import { type App, type AppDeps, arrivalOf } from './context.js';
 import { errorResponses } from './documented-errors.js';
-import { budgetHeaders, RATE_LIMITS, REQUEST_ID } from './documented-headers.js';
+import { budgetHeaders, RATE_LIMITS, REQUEST_ID, TRACE } from './documented-headers.js';
 import { COMPLETION_REQUESTS } from './examples.js';
 import { grammarOf } from './grammar.js';
 import type { Plan } from './plan.js';
@@ -22,7 +22,7 @@ const route = createRoute({
   summary: 'Which tier would run a completion request, what each would take, and why',
   request: { headers: budgetHeaders, body: { required: true, content: { 'application/json': { schema: completionRequestSchema, examples: COMPLETION_REQUESTS } } } },
   responses: {
-    200: { description: 'The decision, a refusal included.', headers: { ...REQUEST_ID, ...RATE_LIMITS }, content: { 'application/json': { schema: routeAnswerSchema } } },
+    200: { description: 'The decision, a refusal included.', headers: { ...REQUEST_ID, ...TRACE, ...RATE_LIMITS }, content: { 'application/json': { schema: routeAnswerSchema } } },
     ...errorResponses(400, 401, 404, 405, 413, 429, 500),
   },
 });

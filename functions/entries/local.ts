@@ -1,0 +1,23 @@
+/** The whole server inside this process, without a port: for commands where no server runs. */
+import type { LocalServer } from '../cli/connect.js';
+import type { Config } from '../config.js';
+import { warmUp } from '../warm-up.js';
+import { deploy } from './deployment.js';
+
+/** Warm before it is returned: a command's budget is for its text, not for loading models. */
+export async function startLocal(config: Config): Promise<LocalServer> {
+  const deployment = await deploy({ ...config, logLevel: 'silent' });
+  await warmUp(deployment);
+  const { app, apiKey, drain, engine, decisions, tracer } = deployment;
+  return {
+    apiKey,
+    broken: engine.status().flatMap(({ id, state, reason }) => (state === 'quarantined' ? [`${id}: ${reason}`] : [])),
+    fetch: async (address, init) => app.request(String(address), init),
+    close: async () => {
+      await drain.start();
+      await engine.close();
+      await decisions?.close();
+      await tracer.close();
+    },
+  };
+}
