@@ -17,7 +17,7 @@ import { monotonicMs } from './monotonic.js';
 import type { PromptIds } from './patch.js';
 import { PrefixIndex } from './prefix-index.js';
 import { Residency, type ResidencyRules } from './residency.js';
-import type { Engine, GenerateOptions, GenerateResult, Placement, TierState, TierStatus } from './types.js';
+import type { Engine, GenerateOptions, GenerateResult, Piece, Placement, TierState, TierStatus } from './types.js';
 import { WorkerHost } from './worker-host.js';
 
 /** `setTimeout` fires at once for anything longer; no load takes 24 days. */
@@ -106,7 +106,7 @@ export class WorkerPool implements Engine {
   /**
    * @throws {TierQuarantinedError} {TierUnavailableError} {WorkerCrashedError} {GenerationFailedError} {EngineClosedError}
    */
-  async *generate(placement: Placement, options: GenerateOptions, signal: AbortSignal): AsyncGenerator<Uint8Array, GenerateResult, void> {
+  async *generate(placement: Placement, options: GenerateOptions, signal: AbortSignal): AsyncGenerator<Piece, GenerateResult, void> {
     // A request's generations share its signal: Node takes more than ten listeners for a leak, and says so.
     setMaxListeners(0, signal);
     const startMs = monotonicMs();
@@ -127,14 +127,14 @@ export class WorkerPool implements Engine {
     if (signal.aborted) cancel();
     let firstByteMs: number | undefined;
     try {
-      const bytes = call.read();
-      for (let next = await bytes.next(); ; next = await bytes.next()) {
+      const pieces = call.read();
+      for (let next = await pieces.next(); ; next = await pieces.next()) {
         const elapsedMs = monotonicMs() - startMs;
         if (next.done === true) {
           this.#learnPrefix(placement, options, next.value, promisedPatches);
           return resultOf(next.value, { elapsedMs, loadMs, firstByteMs: firstByteMs ?? elapsedMs });
         }
-        firstByteMs ??= elapsedMs;
+        if (next.value.ofPrompt === undefined) firstByteMs ??= elapsedMs;
         yield next.value;
       }
     } finally {

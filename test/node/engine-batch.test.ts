@@ -48,7 +48,7 @@ class Text {
   constructor(readonly generation: Generation) {}
 
   collect(): void {
-    this.#chunks.push(this.generation.takeBytes());
+    this.#chunks.push(...this.generation.takePieces().map(({ bytes }) => bytes));
   }
 
   get text(): string {

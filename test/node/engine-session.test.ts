@@ -134,7 +134,7 @@ describe('the test model', () => {
     const runner = new Runner({ session, trunk: model.shape.trunk, pace: new Pace({ prefillPatchMs: 0, decodePatchMs: 0 }), nowMs: () => 0 });
     for (const generation of together) while (!generation.ready) await runner.run([generation]);
     while (together.some(({ outcome }) => outcome === undefined)) await runner.run(together.filter(({ outcome }) => outcome === undefined));
-    expect(together.map((generation) => textOf([generation.takeBytes()]))).toEqual(alone);
+    expect(together.map((generation) => textOf(generation.takePieces().map(({ bytes }) => bytes)))).toEqual(alone);
   });
 
   test('repeats a sampled text for its seed only', async () => {

@@ -1,5 +1,5 @@
 /** An engine that plays a script of byte chunks: for what the HTTP layer does with bytes, causes and signals, where no model matters. */
-import type { Engine, GenerateOptions, GenerateResult, Placement, StopCause, TierStatus } from '../../../functions/engine/types.js';
+import type { Engine, GenerateOptions, GenerateResult, Piece, Placement, StopCause, TierStatus } from '../../../functions/engine/types.js';
 import type { Manifest } from '../../../functions/schema/manifest.js';
 import { CHAT } from '../engine-models.js';
 
@@ -49,7 +49,7 @@ export class ScriptedEngine implements Engine {
     return 1;
   }
 
-  async *generate(_placement: Placement, options: GenerateOptions, signal: AbortSignal): AsyncGenerator<Uint8Array, GenerateResult, void> {
+  async *generate(_placement: Placement, options: GenerateOptions, signal: AbortSignal): AsyncGenerator<Piece, GenerateResult, void> {
     const call = { options, signal, ended: false };
     this.calls.push(call);
     let completionBytes = 0;
@@ -59,7 +59,7 @@ export class ScriptedEngine implements Engine {
         const step = await chunks.next();
         if (step.done) return resultOf(step.value, completionBytes, this.promptPatches);
         completionBytes += step.value.length;
-        yield step.value;
+        yield { bytes: step.value };
       }
     } finally {
       call.ended = true;
