@@ -168,6 +168,7 @@ export class Generation {
 
   /** Prepares for a run. False: there is none to make, the text has ended. */
   begin(): boolean {
+    if (this.#window.overfull && this.#options.endsWithContext === true) this.#end('length');
     if (this.#outcome !== undefined) return false;
     this.#reuse();
     if (this.#isTooLate(this.#parts.nowMs(), this.unreadPatches, this.unscoredPatches)) {

@@ -59,8 +59,8 @@ export interface PacedRun {
 
 /** What one more text adds to a decode run, as a share of one alone: 0.3 to 0.45 at 50M and 100M, one thread. */
 const FURTHER_TEXT = 0.4;
-/** What scoring the patch after one that is read adds to it, likewise: it is decoded beside others, for as many turns as the longest has. */
-const SCORED_PATCH = 0.4;
+/** What scoring what follows a patch adds to reading it, likewise: 0.27 at 10M, less than 0.1 at 50M and 100M. */
+const SCORED_PATCH = 0.3;
 
 export class Pace {
   readonly #prefillPatch: RecentMs;

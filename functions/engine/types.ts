@@ -36,6 +36,8 @@ export interface GenerateOptions {
   readonly deadlineAtMs: number;
   /** What the text has to be one of; anything if absent. */
   readonly grammar?: ByteAutomaton;
+  /** Ends the text where the context does, rather than forget how it began. */
+  readonly endsWithContext?: boolean;
   /** Ends the text after so many words; see `WordCount`. */
   readonly maxWords?: number;
   /** Tells of every byte how probable it was, and of so many of the likeliest ids beside it; of none if absent. */

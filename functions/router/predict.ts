@@ -87,8 +87,8 @@ export interface Compute {
 const P95 = 0.95;
 /** Attention's share of a decode step for each patch of context: doubles a step at 2,000 patches (11 -> 23 ms from 128 to 1,000 at 30x576). */
 const CONTEXT_SHARE = 5e-4;
-/** What scoring a patch costs before it was measured, as a share of a decode step: a row among others of a decode run. */
-const SCORE_SHARE = 0.4;
+/** What scoring a patch costs before it was measured, as a share of a decode step; see `pace.ts`. */
+const SCORE_SHARE = 0.3;
 const SCORE_MOST_CHANGE = 0.3;
 /** Loads scatter with the page cache; one is trusted half. */
 const LOAD_STEP = 0.5;

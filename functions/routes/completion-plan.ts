@@ -40,7 +40,8 @@ export function planCompletion(body: CompletionRequest, arrival: Arrival, manife
   return {
     route,
     budget: target.budget,
-    sampling: { ...sampling, ...(scores && { scoresPrompt: true }) },
+    // The marks of a gap must stay in sight.
+    sampling: { ...sampling, ...(scores && { scoresPrompt: true }), ...(suffix && { endsWithContext: true }) },
     n,
     tries,
     tellsLogprobs: typeof body.logprobs === 'number',

@@ -5,10 +5,11 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import type { ModelSession } from '../../functions/engine/onnx-runtime.js';
 import { bestRuntime, openSession } from '../../functions/engine/open-session.js';
 import { Pace } from '../../functions/engine/pace.js';
-import { PatchSplitter, SPECIAL } from '../../functions/engine/patch.js';
+import { PatchSplitter, SPECIAL, VOCABULARY } from '../../functions/engine/patch.js';
 import { Runner } from '../../functions/engine/runner.js';
 import type { Feeds, Session, Tensor } from '../../functions/engine/session.js';
 import type { GenerateOptions } from '../../functions/engine/types.js';
+import { compileGrammar } from '../../functions/grammar/grammars.js';
 import { bytesOf, greedy, textOf, tinyModel } from './engine-models.js';
 import { Solo } from './engine-solo.js';
 import { sha256 } from './registry-artifact.js';
@@ -135,6 +136,31 @@ describe('the test model', () => {
     for (const generation of together) while (!generation.ready) await runner.run([generation]);
     while (together.some(({ outcome }) => outcome === undefined)) await runner.run(together.filter(({ outcome }) => outcome === undefined));
     expect(together.map((generation) => textOf(generation.takePieces().map(({ bytes }) => bytes)))).toEqual(alone);
+  });
+
+  test('penalises every byte by what the text had before it, within a patch and across, prompt and forced bytes apart', async () => {
+    const [frequencyPenalty, presencePenalty] = [0.6, 0.9];
+    for (const prompt of [PROMPT, 'the the the th', '']) {
+      for (const grammar of [undefined, compileGrammar({ kind: 'regex', regex: '[a-z ]{30,60}' })]) {
+        const solo = begin(greedy(prompt, { frequencyPenalty, presencePenalty, logprobs: VOCABULARY, logitBias: endless, ...(grammar && { grammar }) }));
+        const counts = new Float32Array(VOCABULARY);
+        while (solo.outcome === undefined) {
+          for (const { logprobs } of await solo.stepPieces()) {
+            for (const [index, id] of logprobs!.ids.entries()) {
+              const row = index * VOCABULARY;
+              const scores = new Map(Array.from({ length: VOCABULARY }, (_, rank) => {
+                const other = logprobs!.topIds[row + rank]!;
+                return [other, logprobs!.topLogprobs[row + rank]! - frequencyPenalty * counts[other]! - (counts[other]! > 0 ? presencePenalty : 0)];
+              }));
+              const allowed = [...scores.keys()].filter((other) => other < 256 && (grammar === undefined || /[a-z ]/.test(String.fromCharCode(other))));
+              expect(scores.get(id)!).toBeGreaterThan(Math.max(...allowed.map((other) => scores.get(other)!)) - 1e-4);
+              counts[id]! += 1;
+            }
+          }
+        }
+        expect(counts.reduce((sum, count) => sum + count, 0)).toBeGreaterThanOrEqual(30);
+      }
+    }
   });
 
   test('repeats a sampled text for its seed only', async () => {

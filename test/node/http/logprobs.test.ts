@@ -86,7 +86,7 @@ describe('logprobs', () => {
       expect(new TextDecoder('utf-8', { ignoreBOM: true }).decode(Uint8Array.from(bytes))).toBe(text);
     }
     const lists = ['tokens', 'token_logprobs', 'top_logprobs', 'text_offset', 'bytes'] as const;
-    for (const list of lists) expect(told.flatMap(({ logprobs }) => logprobs?.[list] ?? [])).toEqual(logprobsOf(whole)[list]);
+    for (const list of lists) expect(told.flatMap(({ logprobs }): unknown[] => logprobs?.[list] ?? [])).toEqual(logprobsOf(whole)[list]);
   });
 
   test('have no entries for a stop string', async () => {
@@ -333,6 +333,13 @@ describe('a suffix', () => {
     const plain = await complete({ suffix });
     expect(echoed.choices[0]!.text).toBe(PROMPT + plain.choices[0]!.text);
     expect((await stream({ suffix })).map(({ choices }) => choices[0]!.text).join('')).toBe(plain.choices[0]!.text);
+  });
+
+  test('stays in sight of the text: it ends where the context does', async () => {
+    const logit_bias = Object.fromEntries(Array.from({ length: 256 }, (_, byte) => [byte, 40]));
+    const { stlm, choices } = await complete({ suffix: ' end', max_tokens: 2_000, logit_bias });
+    expect(stlm).toMatchObject({ stop_cause: 'length', context_truncated: false });
+    expect(choices[0]!.text.length).toBeLessThan(2_000);
   });
 
   test('that leaves no room is cut far from the gap, and the answer says so', async () => {

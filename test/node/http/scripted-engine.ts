@@ -17,8 +17,8 @@ export class ScriptedEngine implements Engine {
   /** Every call, in order. */
   readonly calls: { readonly options: GenerateOptions; readonly signal: AbortSignal; ended: boolean }[] = [];
 
-  /** @param chatTiers those that were tuned to chat. */
-  constructor(script: Script, tiers: readonly ScriptedTier[] = [{ id: 'stlm-small', state: 'ready' }], chatTiers: readonly string[] = []) {
+  /** @param chatTiers those that were tuned to chat. @param infillTiers those that were trained to fill gaps. */
+  constructor(script: Script, tiers: readonly ScriptedTier[] = [{ id: 'stlm-small', state: 'ready' }], chatTiers: readonly string[] = [], infillTiers: readonly string[] = []) {
     this.#script = script;
     this.#states = new Map(
       tiers.map((tier) => [tier.id, { ...tier, workers: tier.state === 'ready' ? [0] : [], memoryBytes: tier.state === 'ready' ? 1_000 : 0 }]),
@@ -26,6 +26,7 @@ export class ScriptedEngine implements Engine {
     this.manifests = tiers.map(({ id }, index) => ({
       ...manifestOf(id, (index + 1) * 1_000_000),
       ...(chatTiers.includes(id) && { chat: CHAT }),
+      ...(infillTiers.includes(id) && { infill: true }),
     }));
   }
 
