@@ -72,7 +72,7 @@ export class RunInputs {
       this.#seqk[text] = past;
       this.#sel[text] = text;
     }
-    return { ...this.#onePatch, ...this.#lasting, ...this.#sampling.fill(readings.map(({ sampling }) => sampling)) };
+    return { ...this.#onePatch, ...this.#lasting, ...this.#sampling.of(readings.map(({ sampling }) => sampling)) };
   }
 
   /** For the first of them, which reads several patches. */
@@ -81,7 +81,7 @@ export class RunInputs {
     this.#tot[0] = past + patches;
     this.#sel[0] = patches - 1;
     this.#steps[0] = decodes ? BigInt(PATCH_CAP) : 0n;
-    return { ...prefillIds(this.#session, rows, past, patches), ...this.#lasting, ...this.#sampling.fill([sampling]) };
+    return { ...prefillIds(this.#session, rows, past, patches), ...this.#lasting, ...this.#sampling.of([sampling]) };
   }
 }
 

@@ -41,7 +41,7 @@ export class SamplingInputs {
     this.#uncounted = session.tensor('float32', new Float32Array(), [0, 2, VOCABULARY]);
   }
 
-  fill(rows: readonly SamplingRow[]): Feeds {
+  of(rows: readonly SamplingRow[]): Feeds {
     const filters = rows.some(({ sampler }) => sampler[0] !== 0);
     const counts = rows.some(({ seen }) => seen !== undefined);
     for (const [row, { noise, sampler, seen }] of rows.entries()) {

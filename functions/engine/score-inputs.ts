@@ -35,7 +35,7 @@ export class ScoreInputs {
       tot: session.tensor('int32', Int32Array.of(past + patches), [1]),
       sel: session.tensor('int32', sel, [this.#rows]),
       steps: session.tensor('int64', BigInt64Array.of(BigInt(steps)), [1]),
-      ...this.#sampling.fill(forced),
+      ...this.#sampling.of(forced),
     };
   }
 }

@@ -89,6 +89,7 @@ const P95 = 0.95;
 const CONTEXT_SHARE = 5e-4;
 /** What scoring a patch costs before it was measured, as a share of a decode step; see `pace.ts`. */
 const SCORE_SHARE = 0.3;
+const SCORE_LEAST_SHARE = 0.05;
 const SCORE_MOST_CHANGE = 0.3;
 /** Loads scatter with the page cache; one is trusted half. */
 const LOAD_STEP = 0.5;
@@ -274,9 +275,10 @@ function learnScoring(model: LatencyModel, { placement: { tier, worker }, others
   const factor = driftFactor(model.drift, tier, worker, othersBusy);
   const readMs = costMs(before.prefill, prefillCounts(before, result));
   const measuredMs = (result.timings.prefillMs / factor - readMs) / scoredPatches;
-  // One measurement may be a hiccup: it moves the price by no more than this.
+  // One measurement may be a hiccup: it moves the price by no more than this. And scoring is never free.
   const change = Math.min(SCORE_MOST_CHANGE, Math.max(-SCORE_MOST_CHANGE, measuredMs / before.scoreMs - 1));
-  return { ...model, tiers: { ...model.tiers, [tier]: { ...before, scoreMs: before.scoreMs * (1 + change) } } };
+  const scoreMs = Math.max(SCORE_LEAST_SHARE * before.decode.per[0], before.scoreMs * (1 + change));
+  return { ...model, tiers: { ...model.tiers, [tier]: { ...before, scoreMs } } };
 }
 
 export function learnLoad(model: LatencyModel, tier: string, loadMs: number): LatencyModel {

@@ -27,27 +27,29 @@ export function completionLogprobs(tokens: readonly Token[]): CompletionLogprobs
     token_logprobs: tokens.map(({ logprob }) => logprob),
     top_logprobs: tokens.map(({ id, logprob, top }) => (logprob === null ? null : Object.fromEntries([...top, { id, logprob }].map((one) => [tokenText(one.id), one.logprob])))),
     text_offset: tokens.map(({ textOffset }) => textOffset),
-    bytes: tokens.map(({ id }) => byteOf(id)),
+    bytes: tokens.map(({ id }) => (id < BYTES ? id : null)),
   };
 }
 
 /** Without the mark that ends a reply, which is no part of it. */
 export function chatLogprobs(tokens: readonly Token[]): ChatLogprobs {
-  const content = tokens.filter(({ id, logprob }) => id < BYTES && logprob !== null);
-  return { content: content.map(({ id, logprob, top }) => ({ ...chatToken({ id, logprob: logprob! }), top_logprobs: top.map(chatToken) })), refusal: null };
+  const content = tokens.flatMap(({ id, logprob, top }) => {
+    if (id >= BYTES || logprob === null) return [];
+    return { token: tokenText(id), logprob, bytes: bytesOf(id), top_logprobs: top.map(chatToken) };
+  });
+  return { content, refusal: null };
 }
 
 function chatToken({ id, logprob }: Likely) {
-  const byte = byteOf(id);
-  return { token: tokenText(id), logprob, bytes: byte === null ? null : [byte] };
+  return { token: tokenText(id), logprob, bytes: bytesOf(id) };
+}
+
+function bytesOf(id: number): number[] | null {
+  return id < BYTES ? [id] : null;
 }
 
 /** A byte that is no character by itself is written as the OpenAI API writes such tokens. */
 function tokenText(id: number): string {
   if (id < 0x80) return String.fromCharCode(id);
   return id < BYTES ? `bytes:\\x${id.toString(16)}` : (MARKS.get(id) ?? `<|${id}|>`);
-}
-
-function byteOf(id: number): number | null {
-  return id < BYTES ? id : null;
 }

@@ -52,7 +52,7 @@ export class RecurrentSession implements Session {
     }
     const steps = Number((input(feeds, 'steps').data as BigInt64Array)[0]);
     const sel = [...(input(feeds, 'sel').data as Int32Array)];
-    const decoded = sel.map((at, row) => [...this.#decode(states[at]!, this.#noiseOf(feeds, row, sel.length), steps)]);
+    const decoded = sel.map((at, row) => Array.from(this.#decode(states[at]!, this.#noiseOf(feeds, row, sel.length), steps)));
     const turns = Math.max(...decoded.map(({ length }) => length));
     const table = Array.from({ length: turns * sel.length }, (_, at) => decoded[at % sel.length]![Math.floor(at / sel.length)]);
     for (const ids of decoded) this.decoded.push(...ids.map(({ id }) => id));
@@ -62,7 +62,7 @@ export class RecurrentSession implements Session {
     };
     if (outputs.includes('lp')) all['lp'] = this.tensor('float32', Float32Array.from(table, (cell) => (cell ? logSoftmax(cell.logits)[cell.id]! : 0)), [turns, sel.length]);
     if (outputs.includes('logprobs')) {
-      const rows = table.flatMap((cell) => [...(cell ? logSoftmax(cell.logits) : new Float32Array(VOCABULARY))]);
+      const rows = table.flatMap((cell) => Array.from(cell ? logSoftmax(cell.logits) : new Float32Array(VOCABULARY)));
       all['logprobs'] = this.tensor('float32', Float32Array.from(rows), [turns, sel.length, VOCABULARY]);
     }
     return Object.fromEntries(outputs.map((name) => [name, all[name] as Tensor]));

@@ -25,7 +25,7 @@ export class Solo {
 
   /** At most one run, and the bytes that it made certain. */
   async step(): Promise<Uint8Array> {
-    return Uint8Array.from((await this.stepPieces()).flatMap(({ bytes }) => [...bytes]));
+    return Uint8Array.from((await this.stepPieces()).flatMap(({ bytes }) => Array.from(bytes)));
   }
 
   async stepPieces(): Promise<Piece[]> {

@@ -47,7 +47,7 @@ describe('a gap', () => {
     expect(data.map(({ stlm }) => stlm?.infill)).toEqual([undefined, true, true, false]);
   });
 
-  test('whose text ends counts as filled, and a text with a gap says nothing of the length of one without', async () => {
+  test('is a kind of text of its own: how long they are says nothing of others', async () => {
     await complete({});
     expect(server.records.find(({ event }) => event === 'decision')).toMatchObject({ request: { lengthClass: 'infill' } });
   });
