@@ -229,6 +229,7 @@ export class Generation {
       this.#score.advance();
       this.#window.look(this.#prompt, this.#score.window);
       this.cache.clear();
+      this.#prefix = undefined;
     } else if (this.#window.overfull) {
       this.#window.slide();
       this.cache.clear();

@@ -159,9 +159,10 @@ export class WorkerPool implements Engine {
   }
 
   /** A promise that did not hold must not be made again: it may be why no text came, and then none ever would. */
-  #learnPrefix({ tier, worker }: Placement, { prompt, cacheSalt }: GenerateOptions, outcome: GenerationOutcome, promisedPatches: number): void {
+  #learnPrefix({ tier, worker }: Placement, { prompt, cacheSalt, scoresPrompt = false }: GenerateOptions, outcome: GenerationOutcome, promisedPatches: number): void {
     const index = this.#prefixes.get(tier);
-    if (outcome.cachedPatches < promisedPatches) index?.forget(worker);
+    // What is scored is read again in any case.
+    if (outcome.cachedPatches < promisedPatches && !scoresPrompt) index?.forget(worker);
     if (outcome.decodedPatches > 0) index?.observe(worker, prompt, cacheSalt);
   }
 

@@ -90,9 +90,10 @@ export function scoresPrompt({ echo, logprobs }: Pick<Fields, 'echo' | 'logprobs
 }
 
 function countScored(body: Fields): number {
+  if (!scoresPrompt(body)) return 0;
   const prompts = typeof body.prompt === 'string' || isRawPrompt(body.prompt) ? [body.prompt] : body.prompt;
-  const bytes = prompts.reduce((sum, one) => sum + (typeof one === 'string' ? new TextEncoder().encode(one).length : one.length), 0);
-  return scoresPrompt(body) ? bytes * (body.best_of ?? body.n ?? 1) : 0;
+  const bytes = prompts.map((one) => (typeof one === 'string' ? new TextEncoder().encode(one).length : one.length));
+  return (body.best_of ?? body.n ?? 1) * bytes.reduce((sum, count) => sum + count, 0);
 }
 
 export const completionRequestSchema = fields
@@ -100,7 +101,8 @@ export const completionRequestSchema = fields
   .refine(hasWordsOrForm, WORDS_OR_FORM_ISSUE)
   .refine(({ best_of: bestOf, n }) => (bestOf ?? Infinity) >= (n ?? 1), { path: ['best_of'], message: 'expected at least n' })
   .refine(({ best_of: bestOf, n, stream }) => stream !== true || (bestOf ?? 1) <= (n ?? 1), { path: ['best_of'], message: 'not together with stream: the best text is known at the end' })
-  .refine((body) => countTexts(body) <= MAX_TEXTS, { path: ['n'], message: `expected at most ${MAX_TEXTS} texts of all prompts together, those of best_of included` })
+  .refine((body) => body.best_of || countTexts(body) <= MAX_TEXTS, { path: ['n'], message: `expected at most ${MAX_TEXTS} texts of all prompts together` })
+  .refine((body) => !body.best_of || countTexts(body) <= MAX_TEXTS, { path: ['best_of'], message: `expected at most ${MAX_TEXTS} texts of all prompts together` })
   .refine(({ max_tokens: most, echo }) => most !== 0 || echo === true, { path: ['max_tokens'], message: 'expected at least 1; 0 goes with echo: true' })
   .refine((body) => !body.suffix || !scoresPrompt(body), { path: ['suffix'], message: 'not together with echo and logprobs: what is echoed is not what the model reads' })
   .refine((body) => countScored(body) <= MAX_SCORED_BYTES, { path: ['echo'], message: `with logprobs expected at most ${MAX_SCORED_BYTES} bytes of all prompts together` })

@@ -112,7 +112,7 @@ describe('a wrong field is refused by name', () => {
     expect(await param({ max_tokens: 0, logprobs: 1 })).toBe('max_tokens');
     expect(await param({ best_of: 2, n: 3 })).toBe('best_of');
     expect(await param({ best_of: 3, stream: true })).toBe('best_of');
-    expect(await param({ prompt: ['a', 'b', 'c'], best_of: 8 })).toBe('n');
+    expect(await param({ prompt: ['a', 'b', 'c'], best_of: 8 })).toBe('best_of');
     expect(await param({ suffix: 'end', echo: true, logprobs: 0 })).toBe('suffix');
     expect(await param({ max_words: 2, regex: 'a+' })).toBe('max_words');
     expect(await param({ max_words: 2, response_format: { type: 'json_object' } })).toBe('max_words');
