@@ -1,7 +1,7 @@
 /**
  * One text as a state machine: what it reads in its next run, and what it makes of the answer. A prompt is read in bounded chunks, each
- * of which may be scored and the last of which also decodes the first patch; then every run decodes a patch. Knows no queue and runs nothing: between two runs
- * the caller may run other texts, cancel this one, or stop.
+ * of which may be scored and the last of which also decodes the first patch; then every run decodes a patch. Knows no queue and runs
+ * nothing: between two runs the caller may run other texts, cancel this one, or stop.
  *
  * @module
  */
@@ -10,12 +10,11 @@ import { KvCache, type TrunkShape } from './kv-cache.js';
 import { LogprobLog, type RowLogprobs } from './logprobs.js';
 import type { Pace } from './pace.js';
 import { PATCH_CAP, type PromptPatches, SPECIAL, splitPrompt } from './patch.js';
+import { PatchSampling } from './patch-sampling.js';
 import type { Prefix, PrefixCache } from './prefix-cache.js';
 import { PromptScore } from './prompt-score.js';
 import type { Reading } from './run-inputs.js';
-import { PatchNoise, SeededRandom } from './sample.js';
-import { penalises, samplerRow } from './sampler.js';
-import { SeenBytes } from './seen-bytes.js';
+import { RunTimes, type TimedRun } from './run-times.js';
 import type { Session } from './session.js';
 import type { GenerateOptions, GenerateResult, Piece, StopCause } from './types.js';
 import { keptPatches, PatchWindow } from './window.js';
@@ -47,18 +46,13 @@ export interface GenerationOutcome extends Omit<GenerateResult, 'timings'> {
 }
 
 /** What a run gave one of its texts. */
-export interface RunResult {
+export interface RunResult extends TimedRun {
   /** float32 [patches, layers x 2 x kvHeads x headDim]. */
   readonly newkv: Float32Array;
   /** The patch decoded, int32 [turns], padded after its end; undefined if the run only read. */
   readonly turns: Int32Array | undefined;
   /** Of each patch scored, or of the one decoded; none if they were not asked for. A decoded patch is the last. */
   readonly logprobs: readonly RowLogprobs[];
-  /** That shared the run. */
-  readonly texts: number;
-  readonly ranMs: number;
-  /** What the run would have taken for this text alone. */
-  readonly aloneMs: number;
 }
 
 /** What is expected of a text's patches before it has many: three tiers' held-out text has 5.1 to 5.2 bytes a patch. */
@@ -72,11 +66,10 @@ export class Generation {
   readonly #prompt: PromptPatches;
   readonly #promptPatches: number;
   readonly #window: PatchWindow;
-  readonly #noise: PatchNoise;
-  readonly #sampler: Float32Array;
-  readonly #seen: SeenBytes | undefined;
+  readonly #sampling: PatchSampling;
   readonly #guide: Guide | undefined;
   readonly #text: WrittenText;
+  readonly #times = new RunTimes();
   readonly cache: KvCache;
   #reading: Reading | undefined;
   /** Until the prompt has been scored. */
@@ -89,14 +82,7 @@ export class Generation {
   #cachedBytes = 0;
   /** The prompt's unfinished patch: the next decoded patch begins with it, and it is not part of the text. */
   #forced: Uint8Array;
-  /** Of the last patch; their noise is used up. */
-  #spentTurns: number = PATCH_CAP;
   #decodedPatches = 0;
-  #prefillMs = 0;
-  #decodeRuns = 0;
-  #decodeTexts = 0;
-  #decodeMs = 0;
-  #decodeAloneMs = 0;
   #outcome: GenerationOutcome | undefined;
 
   constructor(parts: GenerationParts, options: GenerateOptions & { readonly seed: number }) {
@@ -114,10 +100,8 @@ export class Generation {
     this.#prompt = prompt;
     this.#promptPatches = this.#scoredPatches || this.#window.patches;
     this.cache = new KvCache(parts.session, parts.shape.trunk, this.#window.patches);
-    this.#noise = new PatchNoise(options, new SeededRandom(options.seed));
-    this.#sampler = samplerRow(options);
-    this.#seen = penalises(options) ? new SeenBytes(options.prompt) : undefined;
     this.#guide = options.grammar && new Guide(options.grammar, options.maxBytes);
+    this.#sampling = new PatchSampling(options, this.#guide);
     this.#text = new WrittenText(options, this.#guide);
     this.#prefix = parts.prefixes.root(options.cacheSalt);
     this.#reuse();
@@ -181,13 +165,13 @@ export class Generation {
     const patches = Math.min(unread, this.#parts.shape.chunkPatches);
     const decodes = patches === unread && this.#score?.isLastWindow !== false && this.#options.maxBytes > 0;
     this.cache.reserve(past + patches);
-    if (decodes) this.#prepareNoise();
+    if (decodes) this.#sampling.prepare(this.#forced);
     this.#reading = {
       rows: this.#window.read(past, patches),
       past,
       patches,
       decodes,
-      sampling: { noise: this.#noise.data, sampler: this.#sampler, seen: this.#seen?.countsWith(this.#guide?.kept ?? []) },
+      sampling: this.#sampling.row,
       logprobs: this.#options.logprobs,
       targets: this.#score?.targets(past, patches) ?? [],
     };
@@ -195,15 +179,8 @@ export class Generation {
   }
 
   /** Takes what the run gave. */
-  end({ newkv, turns, logprobs, texts, ranMs, aloneMs }: RunResult): void {
-    if (this.#decodedPatches === 0) {
-      this.#prefillMs += ranMs;
-    } else {
-      this.#decodeRuns += 1;
-      this.#decodeTexts += texts;
-      this.#decodeMs += ranMs;
-      this.#decodeAloneMs += aloneMs;
-    }
+  end({ newkv, turns, logprobs, ...run }: RunResult): void {
+    this.#times.add(run, this.#decodedPatches === 0);
     this.#tellScore(logprobs);
     const ids = turns && untilPadding(turns);
     if (ids !== undefined && this.#guide?.accepts(ids.subarray(this.#forced.length)) === false) {
@@ -212,7 +189,6 @@ export class Generation {
     }
     this.cache.append(newkv);
     this.#share(newkv);
-    if (this.#score?.isLastWindow === true && this.cache.patches === this.#window.patches) this.#score = undefined;
     if (this.#outcome !== undefined) return;
     if (ids !== undefined) this.#take(ids, logprobs.at(-1));
     else if (this.#score === undefined && this.#options.maxBytes <= 0) this.#end('length');
@@ -236,24 +212,16 @@ export class Generation {
     }
   }
 
-  /** Whose bytes are known already: they are told with how probable they were. */
+  /** What is known of the prompt already is told with how probable it was. */
   #tellScore(logprobs: readonly RowLogprobs[]): void {
-    const { targets } = this.reading;
+    const { targets, past, patches } = this.reading;
+    // Before the patch is looked at that the same run may have decoded: it may have to be decoded anew, and its prompt not be scored again.
+    if (this.#score?.isLastWindow === true && past + patches === this.#window.patches) this.#score = undefined;
     if (targets.length === 0 || this.#outcome !== undefined) return;
     const log = new LogprobLog(this.#options.logprobs ?? 0);
     const bytes = targets.flatMap((ids) => [...ids]);
     for (const [index, ids] of targets.entries()) for (const [turn, id] of ids.entries()) log.push(id, turn, logprobs[index]!);
     if (bytes.length > 0) this.#scored.push({ bytes: Uint8Array.from(bytes), logprobs: log.take(bytes.length), ofPrompt: true });
-  }
-
-  #prepareNoise(): void {
-    if (this.#guide === undefined) {
-      this.#noise.prepare(this.#forced, this.#spentTurns);
-      return;
-    }
-    const forced = [...this.#forced, ...this.#guide.kept];
-    this.#noise.prepare(forced);
-    this.#guide.restrict(this.#noise, forced.length);
   }
 
   /** Leaves the last patch that was read unread, so that the next run decodes after it once more. */
@@ -300,12 +268,11 @@ export class Generation {
 
   /** Turns a decoded patch, without padding, into text. */
   #take(ids: Int32Array, logprobs: RowLogprobs | undefined): void {
-    this.#window.push(ids);
-    this.#spentTurns = ids.length;
-    this.#decodedPatches += 1;
     const from = this.#forced.length;
+    this.#window.push(ids);
+    this.#sampling.take(ids, from);
+    this.#decodedPatches += 1;
     this.#forced = new Uint8Array();
-    this.#seen?.write(ids.subarray(from));
     const cause = this.#text.take(ids, from, logprobs) ?? (this.#isTooLate(this.#parts.nowMs(), 1) ? 'deadline' : undefined);
     if (cause === undefined) this.#text.settle();
     else this.#end(cause);
@@ -324,10 +291,7 @@ export class Generation {
       ...(this.#options.logprobs !== undefined && { meanLogprob: this.#text.meanLogprob }),
       decodedPatches: this.#decodedPatches,
       contextTruncated: this.#window.truncated,
-      meanBatch: this.#decodeRuns > 0 ? this.#decodeTexts / this.#decodeRuns : 1,
-      prefillMs: this.#prefillMs,
-      decodeMs: this.#decodeMs,
-      decodeAloneMs: this.#decodeAloneMs,
+      ...this.#times.summary,
     };
   }
 }

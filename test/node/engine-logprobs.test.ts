@@ -149,6 +149,14 @@ describe('a prompt that is scored', () => {
     }
   });
 
+  test('is scored once, though a form has what follows decoded anew', async () => {
+    const grammar = compileGrammar({ kind: 'regex', regex: '(?:ab|cd|ef|gh|ij|kl|mn|op|qr|st|uv|wx){2,9} (?:[a-m][n-z]|[n-z][0-9]){4,9}!' });
+    const { prompt, text, session } = await score('Once upon a ti', { maxBytes: 60, grammar });
+    expect(session.runs.filter(({ past }) => past === session.runs[0]!.patches - 1).length).toBeGreaterThan(0);
+    expect(prompt).toBe('Once upon a ti');
+    expect(text).toMatch(/^(?:[a-x]{2}){2,9} \S+!$/);
+  });
+
   test('longer than the context is read in windows of half a context, each byte scored once', async () => {
     const prompt = 'ab cd '.repeat(70);
     const { prompt: told, outcome, session } = await score(prompt);
