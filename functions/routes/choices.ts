@@ -34,15 +34,19 @@ export async function* runChoices(choices: readonly Choice[], stop: () => void):
     }),
   );
   try {
-    for (const [index, { text, echo }] of running) if (echo !== undefined) yield* shown(index, text.push(echo), true);
     while (running.size > 0) {
       const { index, step } = await Promise.race(Array.from(running.values(), (choice) => choice.step));
       const choice = running.get(index)!;
+      // The prompt comes with the first of the text, not before: until then a failure is a status code.
+      const echo = choice.echo && choice.text.push(choice.echo);
+      choice.echo = undefined;
       if (step.done) {
         running.delete(index);
-        yield { index, ...choice.text.end(), isEcho: false, result: step.value };
+        const { text, tokens } = choice.text.end();
+        yield { index, text: (echo?.text ?? '') + text, tokens, isEcho: echo !== undefined, result: step.value };
         continue;
       }
+      if (echo !== undefined) yield* shown(index, echo, true);
       choice.step = nextOf(choice.generation, index);
       yield* shown(index, choice.text.push(step.value), step.value.ofPrompt === true);
     }
