@@ -53,7 +53,7 @@ async function penalised(solo: Solo, mayFollow: (text: string) => number[]): Pro
         const own = topIds.slice(index * VOCABULARY, (index + 1) * VOCABULARY);
         const score = (other: number) =>
           topLogprobs[index * VOCABULARY + own.indexOf(other)]! - PENALTIES.frequencyPenalty * counts[other]! - (counts[other]! > 0 ? PENALTIES.presencePenalty : 0);
-        expect(score(id), text).toBeGreaterThan(Math.max(...mayFollow(text).map(score)) - 1e-4);
+        expect(score(id)).toBeGreaterThan(Math.max(...mayFollow(text).map(score)) - 1e-4);
         counts[id]! += 1;
         text += String.fromCharCode(id);
       }
