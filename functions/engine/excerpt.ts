@@ -1,6 +1,6 @@
 /**
- * The beginning or the end of a text that is too long, cut where a patch ends, which is mostly between words. A mark follows the text,
- * which is a special: it closes the last patch, or is one by itself.
+ * The beginning or the end of a text that is too long, cut where a patch ends, which is mostly between words. A mark follows the text, or
+ * stands in it, which is a special: it closes a patch, or is one by itself.
  *
  * @module
  */
@@ -30,8 +30,8 @@ export function beginning(text: Uint8Array, patches: number): Uint8Array {
   return text.slice(0, end);
 }
 
-/** Indices after the last bytes of patches. */
-function patchEnds(text: Uint8Array): number[] {
+/** Indices after the last bytes of a text's patches. */
+export function patchEnds(text: Uint8Array): number[] {
   const splitter = new PatchSplitter();
   const ends: number[] = [];
   for (const [index, byte] of text.entries()) if (splitter.endsPatch(byte)) ends.push(index + 1);

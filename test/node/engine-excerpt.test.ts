@@ -1,8 +1,12 @@
+import { readFileSync } from 'node:fs';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { beginning, ending, markedPatches } from '../../functions/engine/excerpt.js';
 import { fitGap } from '../../functions/engine/infill.js';
 import { countPromptPatches, SPECIAL } from '../../functions/engine/patch.js';
+
+/** Written by `model-core/tests/infill_prompts.py`. */
+const python = JSON.parse(readFileSync('test/fixtures/infill-prompts.json', 'utf8')) as { prefix: string; suffix: string; ids: number[] }[];
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 const text = (ids: ArrayLike<number>) => new TextDecoder('utf-8', { fatal: true }).decode(Uint8Array.from(ids));
@@ -32,15 +36,15 @@ describe('of a text that is too long', () => {
 describe('a gap as a prompt', () => {
   const CONTEXT = 40;
   const parts = (ids: Uint16Array) => {
-    const [first, suffix, middle] = [SPECIAL.fim_prefix, SPECIAL.fim_suffix, SPECIAL.fim_middle].map((mark) => ids.indexOf(mark)) as [number, number, number];
-    expect([first, middle]).toEqual([0, ids.length - 1]);
-    return { prefix: text(ids.slice(1, suffix)), suffix: text(ids.slice(suffix + 1, middle)) };
+    const prefix = ids.indexOf(SPECIAL.fim_prefix);
+    expect(ids[0]).toBe(SPECIAL.fim_suffix);
+    return { prefix: text(ids.slice(prefix + 1).filter((id) => id !== SPECIAL.fim_middle)), suffix: text(ids.slice(1, prefix)) };
   };
 
-  test('has its marks where training has them', () => {
-    const { ids, truncated } = fitGap(bytes('be'), bytes('after'), CONTEXT, 4);
-    expect([...ids]).toEqual([SPECIAL.fim_prefix, ...bytes('be'), SPECIAL.fim_suffix, ...bytes('after'), SPECIAL.fim_middle]);
-    expect(truncated).toBe(false);
+  test.each(python)('is that of training: %j', ({ prefix, suffix, ids }) => {
+    const gap = fitGap(bytes(prefix), bytes(suffix), CONTEXT, 4);
+    expect([SPECIAL.bod, ...gap.ids]).toEqual(ids);
+    expect(gap.truncated).toBe(false);
   });
 
   test('leaves room in the context for the text, and knows its own patches', () => {

@@ -24,7 +24,7 @@ describe('a gap', () => {
     expect((await complete({})).model).toBe('stlm-medium');
     const [{ options }] = engine.calls as [(typeof engine.calls)[number]];
     const encode = (text: string) => [...new TextEncoder().encode(text)];
-    expect([...options.prompt]).toEqual([SPECIAL.fim_prefix, ...encode('before '), SPECIAL.fim_suffix, ...encode(' after'), SPECIAL.fim_middle]);
+    expect([...options.prompt]).toEqual([SPECIAL.fim_suffix, ...encode(' after'), SPECIAL.fim_prefix, SPECIAL.fim_middle, ...encode('before ')]);
     expect(options.endsWithContext).toBe(true);
   });
 
