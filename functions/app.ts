@@ -6,24 +6,16 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { requestId } from 'hono/request-id';
 import { guard, refund } from './routes/access.js';
-import { ApiError } from './routes/api-error.js';
 import { registerChatCompletions } from './routes/chat-completions.js';
 import { registerCompletions } from './routes/completions.js';
 import { type App, type AppDeps, type AppEnv, logAnswer } from './routes/context.js';
+import { registerDocument } from './routes/document.js';
 import { asApiError, errorResponse } from './routes/error-response.js';
 import { registerHealth } from './routes/health.js';
 import { registerMetrics } from './routes/metrics.js';
 import { registerModels } from './routes/models.js';
 import { registerRoute } from './routes/route.js';
-
-const DOCUMENT = {
-  openapi: '3.1.0',
-  info: {
-    title: 'STLM',
-    version: '1',
-    description: "Completions and chat that spend each request's latency budget on the largest tiny byte-level model that fits.",
-  },
-} as const;
+import { unserved } from './routes/unserved.js';
 
 /**
  * @example
@@ -50,9 +42,9 @@ export function createApp(deps: AppDeps): App {
   registerRoute(app, deps);
   registerHealth(app, deps);
   registerMetrics(app, deps);
-  app.doc31('/openapi.json', DOCUMENT);
+  registerDocument(app);
 
-  app.notFound((c) => errorResponse(c, new ApiError(404, 'not_found', `no such endpoint: ${c.req.method} ${c.req.path}`)));
+  app.notFound((c) => errorResponse(c, unserved(app, c.req.method, c.req.path)));
   app.onError(async (error, c) => {
     const answer = asApiError(error);
     if (answer.status === 500 && !c.req.raw.signal.aborted) deps.logger.error({ requestId: c.var.requestId, error }, 'request failed');

@@ -8,7 +8,8 @@ import type { Registry } from './registry/registry.js';
 import { BUDGET_DEFAULTS } from './router/budget.js';
 import { POLICIES, policyNamed, tierFixedBy } from './router/policy.js';
 import { tierId } from './schema/manifest.js';
-import { MAX_BUDGET_MS } from './schema/request.js';
+import type { Aliases } from './schema/model.js';
+import { MAX_BUDGET_MS, modelName } from './schema/request.js';
 
 const count = (most: number) => z.coerce.number().int().min(1).max(most);
 const budgetMs = z.coerce.number().positive().max(MAX_BUDGET_MS);
@@ -19,6 +20,12 @@ const tiers = z
   .pipe(z.array(tierId));
 /** Some, or a word for all of them or for none. */
 const tierList = z.union([z.literal('all'), z.literal('none').transform(() => []), tiers]);
+/** `name=model`, separated by commas. */
+const aliases = z
+  .string()
+  .transform((list) => list.split(',').map((pair) => pair.split('=').map((part) => part.trim())))
+  .pipe(z.array(z.tuple([modelName, modelName])))
+  .transform((pairs): Aliases => new Map(pairs));
 const httpUrl = z.url({ protocol: /^https?$/ });
 
 const environmentSchema = z
@@ -45,9 +52,13 @@ const environmentSchema = z
     STLM_KEYS: z.string().min(1).optional(),
     /** Listen on a public address without keys. */
     STLM_OPEN: z.stringbool().default(false),
+    /** Other names that models are asked by: `gpt-4o-mini=stlm-auto`, separated by commas. */
+    STLM_ALIASES: aliases.default(new Map()),
     STLM_DEFAULT_BUDGET_MS: budgetMs.default(BUDGET_DEFAULTS.defaultMs),
     STLM_FLEX_BUDGET_MS: budgetMs.default(BUDGET_DEFAULTS.flexMs),
     STLM_PRIORITY_BUDGET_MS: budgetMs.default(BUDGET_DEFAULTS.priorityMs),
+    /** What a busy core takes, where the processor's counters cannot be read. */
+    STLM_WATTS_PER_CORE: z.coerce.number().positive().max(1_000).default(5),
     /** What chooses among the tiers that can run a request. */
     STLM_POLICY: z
       .string()
@@ -76,11 +87,13 @@ const environmentSchema = z
       idleUnloadMs: variables.STLM_IDLE_UNLOAD_S * 1_000,
     },
     keysFile: variables.STLM_KEYS,
+    aliases: variables.STLM_ALIASES,
     budgetDefaults: {
       defaultMs: variables.STLM_DEFAULT_BUDGET_MS,
       flexMs: variables.STLM_FLEX_BUDGET_MS,
       priorityMs: variables.STLM_PRIORITY_BUDGET_MS,
     },
+    wattsPerCore: variables.STLM_WATTS_PER_CORE,
     policy: variables.STLM_POLICY,
     decisionLog: variables.STLM_DECISION_LOG,
     logLevel: variables.LOG_LEVEL,
@@ -110,10 +123,12 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
  * @throws {ConfigError} for a tier that is named and that there is not; one that is quarantined may be preloaded, as the log says why it
  * is not, but a policy that runs nothing else would refuse every request.
  */
-export function checkTiers({ policy, pool }: Pick<Config, 'policy' | 'pool'>, { manifests, quarantine }: Pick<Registry, 'manifests' | 'quarantine'>): void {
+export function checkTiers({ policy, pool, aliases }: Pick<Config, 'policy' | 'pool' | 'aliases'>, { manifests, quarantine }: Pick<Registry, 'manifests' | 'quarantine'>): void {
   const served = manifests.map(({ id }) => id);
   const fixed = tierFixedBy(policy);
   if (fixed !== undefined && !served.includes(fixed)) throw new ConfigError(`STLM_POLICY: ${missing([fixed], served)}`);
+  const nameless = [...aliases.values()].filter((model) => !['stlm-auto', ...served].includes(model.split('@')[0]!));
+  if (nameless.length > 0) throw new ConfigError(`STLM_ALIASES: ${missing(nameless, served)}`);
   const unknown = pool.preload === 'all' ? [] : pool.preload.filter((id) => !served.includes(id) && !quarantine.has(id));
   if (unknown.length > 0) throw new ConfigError(`STLM_PRELOAD: ${missing(unknown, served)}`);
 }

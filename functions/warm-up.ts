@@ -70,6 +70,7 @@ async function warmLarger({ engine, preload, router }: WarmUpParts): Promise<voi
   const quarantined = new Set(engine.status().filter(({ state }) => state === 'quarantined').map(({ id }) => id));
   const larger = preload.filter(({ tier }) => tier !== engine.manifests[0]?.id && !quarantined.has(tier));
   for (const placement of larger) await router.warm(placement, 'idle');
+  for (const placement of larger) await router.widen(placement);
 }
 
 /** A process's first request compiles the validators and the routes, tens of milliseconds that no client's budget should pay. */

@@ -25,13 +25,17 @@ const LEAST_STAY_MS = 5_000;
 export interface Footprint {
   /** Bytes of one session and its full prefix cache, in one worker. */
   readonly copy: number;
+  /** Bytes of one session more. */
+  readonly session: number;
   /** Bytes for the keys and values, in float32, of one text that fills the context, alone and in a batch. */
   readonly text: number;
 }
 
 export function footprint(manifest: Manifest): Footprint {
+  const session = Math.ceil(RESIDENT_PER_FILE_BYTE * fileBytes(manifest)) + RESIDENT_FIXED_BYTES;
   return {
-    copy: Math.ceil(RESIDENT_PER_FILE_BYTE * fileBytes(manifest)) + RESIDENT_FIXED_BYTES + prefixBytes(manifest),
+    copy: session + prefixBytes(manifest),
+    session,
     text: (RESIDENT_PER_CACHE_BYTE + ROWS_PER_TEXT) * contextBytes(manifest),
   };
 }

@@ -10,7 +10,13 @@ import type { GenerateOptions, Piece } from './types.js';
 
 /** How a worker is set up, once. */
 export interface WorkerSetup {
+  /** Its number, from 0. */
+  readonly worker: number;
+  readonly workers: number;
+  /** See `Occupancy`. */
+  readonly occupancy: SharedArrayBuffer;
   readonly threads: number;
+  readonly wideThreads: number;
   readonly preparedFolder?: string;
 }
 
@@ -33,6 +39,8 @@ export type ToWorker =
   | { readonly kind: 'load'; readonly model: TierModel; readonly deadlineMs: number }
   | { readonly kind: 'generate'; readonly id: number; readonly tier: string; readonly options: SeededOptions }
   | { readonly kind: 'cancel'; readonly id: number }
+  /** Of a loaded tier. */
+  | { readonly kind: 'widen'; readonly model: TierModel }
   /** Of a tier that has no text in flight. */
   | { readonly kind: 'unload'; readonly tier: string }
   | { readonly kind: 'close' };
@@ -40,6 +48,8 @@ export type ToWorker =
 export type FromWorker =
   | { readonly kind: 'loaded'; readonly tier: string; readonly loadMs: number }
   | { readonly kind: 'loadFailed'; readonly tier: string; readonly reason: string }
+  /** Or not: then it stays as it is. */
+  | { readonly kind: 'widened'; readonly tier: string }
   | { readonly kind: 'unloaded'; readonly tier: string }
   | { readonly kind: 'text'; readonly id: number; readonly pieces: readonly Piece[] }
   | { readonly kind: 'finished'; readonly id: number; readonly outcome: GenerationOutcome }

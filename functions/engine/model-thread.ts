@@ -11,22 +11,30 @@ import { Generation } from './generate.js';
 import type { FromWorker, SeededOptions, TierModel, ToWorker } from './messages.js';
 import { monotonicMs } from './monotonic.js';
 import type { SessionOptions } from './open-session.js';
-import { type LoadedTier, loadTier, releaseTier } from './tier.js';
+import { type LoadedTier, loadTier, releaseTier, widenTier } from './tier.js';
 import type { Piece } from './types.js';
 
 type Say = (message: FromWorker) => void;
 
+export interface ThreadSetup extends SessionOptions {
+  /** Of a run that has the machine to itself. */
+  readonly wideThreads: number;
+}
+
 export class ModelThread {
-  readonly #setup: SessionOptions;
+  readonly #setup: ThreadSetup;
   readonly #say: Say;
+  readonly #isAlone: () => boolean;
   readonly #queue = new EarliestDeadlineFirst<LoadJob | TextJob>((jobs) => this.#serve(jobs));
   readonly #tiers = new Map<string, LoadedTier>();
   readonly #loads = new Map<string, LoadJob>();
   readonly #generations = new Map<number, TextJob>();
 
-  constructor(setup: SessionOptions, say: Say) {
+  /** @param isAlone whether all other workers are idle. */
+  constructor(setup: ThreadSetup, say: Say, isAlone = () => true) {
     this.#setup = setup;
     this.#say = say;
+    this.#isAlone = isAlone;
   }
 
   obey(message: ToWorker): void {
@@ -39,6 +47,9 @@ export class ModelThread {
         break;
       case 'cancel':
         this.#generations.get(message.id)?.cancel();
+        break;
+      case 'widen':
+        this.#queue.add(new LoadJob(Infinity, () => this.#widen(message.model)));
         break;
       case 'unload':
         // Before all else, and never inside a run.
@@ -60,7 +71,7 @@ export class ModelThread {
     const job = new LoadJob(deadlineMs, async () => {
       const startMs = monotonicMs();
       try {
-        this.#tiers.set(model.tier, await loadTier(model, this.#setup));
+        this.#tiers.set(model.tier, await loadTier(model, this.#setup, this.#isAlone));
         this.#say({ kind: 'loaded', tier: model.tier, loadMs: monotonicMs() - startMs });
       } catch (error) {
         this.#say({ kind: 'loadFailed', tier: model.tier, reason: messageOf(error) });
@@ -70,6 +81,13 @@ export class ModelThread {
     });
     this.#loads.set(model.tier, job);
     this.#queue.add(job);
+  }
+
+  /** Runs on as before where the tier cannot be opened twice. */
+  async #widen(model: TierModel): Promise<void> {
+    const loaded = this.#tiers.get(model.tier);
+    if (loaded !== undefined) await widenTier(loaded, model, { ...this.#setup, threads: this.#setup.wideThreads }).catch(() => undefined);
+    this.#say({ kind: 'widened', tier: model.tier });
   }
 
   async #unload(tier: string): Promise<void> {

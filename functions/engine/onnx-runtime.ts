@@ -18,6 +18,8 @@ export interface GraphOptions {
    * they lie in the mapped file instead of being copied out of it.
    */
   readonly format: 'onnx' | 'prepared';
+  /** Its threads wait for work asleep between two runs instead of spinning. */
+  readonly yields?: boolean;
   /** Where to save the optimised graph. */
   readonly saveTo?: string;
   /** The beginning of the path where the runtime writes what each node took, once the session is released: to measure, not to serve. */
@@ -31,7 +33,7 @@ export interface OnnxRuntime {
 }
 
 /** The session's configuration entries, by the names of onnxruntime_session_options_config_keys.h. */
-export function configEntries({ format, saveTo }: GraphOptions): Readonly<Record<string, string>> {
+export function configEntries({ format, saveTo, yields }: GraphOptions): Readonly<Record<string, string>> {
   return {
     ...(format === 'prepared' && {
       'session.load_model_format': 'ORT',
@@ -39,6 +41,7 @@ export function configEntries({ format, saveTo }: GraphOptions): Readonly<Record
       'session.use_ort_model_bytes_directly': '1',
       'session.use_ort_model_bytes_for_initializers': '1',
     }),
+    ...(yields === true && { 'session.force_spinning_stop': '1' }),
     ...(saveTo !== undefined && { 'session.save_model_format': 'ORT' }),
   };
 }

@@ -18,6 +18,8 @@ export interface SessionOptions {
   readonly runtime: OnnxRuntime;
   /** Threads of one run. */
   readonly threads: number;
+  /** See `GraphOptions`. */
+  readonly yields?: boolean;
   /** Where prepared models are kept; undefined: nowhere, every load reads the ONNX file. */
   readonly preparedFolder?: string;
 }
@@ -42,17 +44,17 @@ export async function bestRuntime(loadApi = loadOrtApi): Promise<BestRuntime> {
  * The first time on a machine the optimised graph is saved beside the model; from then on that file is mapped into memory: 100M
  * parameters open in 130 ms instead of 390.
  */
-export async function openSession(model: ModelFile, { runtime, threads, preparedFolder }: SessionOptions): Promise<ModelSession> {
-  const openOnnx = () => runtime.open(model.path, { threads, format: 'onnx' });
+export async function openSession(model: ModelFile, { runtime, preparedFolder, ...width }: SessionOptions): Promise<ModelSession> {
+  const openOnnx = () => runtime.open(model.path, { ...width, format: 'onnx' });
   if (preparedFolder === undefined) return openOnnx();
 
   const prepared = new PreparedModels(preparedFolder, `${model.sha256}-ort${runtime.version}`);
-  const openPrepared = (path: string) => runtime.open(path, { threads, format: 'prepared' });
+  const openPrepared = (path: string) => runtime.open(path, { ...width, format: 'prepared' });
   const intact = await prepared.find();
   if (intact !== undefined) return openPrepared(intact);
   try {
     return await prepared.make(async (saveTo) => {
-      const saving = await runtime.open(model.path, { threads, format: 'onnx', saveTo });
+      const saving = await runtime.open(model.path, { ...width, format: 'onnx', saveTo });
       await saving.release();
       // Not every graph that can be saved can be read back (4-bit initialisers): publish what has been opened.
       return openPrepared(saveTo);

@@ -26,6 +26,8 @@ export interface PoolSettings {
 export interface PoolPlan {
   readonly workers: number;
   readonly threads: number;
+  /** Of a run while all other workers are idle. */
+  readonly wideThreads: number;
   readonly memoryBytes: number;
   readonly idleUnloadMs: number;
   /** Tiers of which one copy stays, however idle. */
@@ -40,6 +42,8 @@ const MEMORY_SHARE = 0.5;
 const WORKER_BYTES = 16 * 2 ** 20;
 /** Workers with the smallest tier get so much of the tiers' memory at most: the larger ones need room too. */
 const SMALLEST_SHARE = 0.5;
+/** A run alone on the machine takes so many times its threads: what two do for one has been measured, and what more do has not. */
+const WIDER = 2;
 /** Of each larger tier. One long text should not make its tier cold for everybody else; further copies come with the load. */
 const PRELOADED_COPIES = 2;
 
@@ -47,7 +51,7 @@ const PRELOADED_COPIES = 2;
 export function poolPlan(machine: Machine, manifests: readonly Manifest[], settings: PoolSettings): PoolPlan {
   const { threads, idleUnloadMs, memoryBytes = machine.memoryBytes * MEMORY_SHARE } = settings;
   const [smallest, ...larger] = manifests;
-  if (smallest === undefined) return { workers: settings.workers ?? 1, threads, memoryBytes, idleUnloadMs, kept: [], preload: [] };
+  if (smallest === undefined) return { workers: settings.workers ?? 1, threads, wideThreads: threads, memoryBytes, idleUnloadMs, kept: [], preload: [] };
 
   const smallestBytes = footprint(smallest).copy;
   if (smallestBytes > memoryBytes) {
@@ -69,7 +73,8 @@ export function poolPlan(machine: Machine, manifests: readonly Manifest[], setti
     }
   }
   const kept = [...new Set(spread.map(({ tier }) => tier))];
-  return { workers, threads, memoryBytes, idleUnloadMs, kept, preload: [...everywhere, ...spread] };
+  const wideThreads = Math.min(machine.cores, WIDER * threads);
+  return { workers, threads, wideThreads, memoryBytes, idleUnloadMs, kept, preload: [...everywhere, ...spread] };
 }
 
 function inMiB(bytes: number): number {

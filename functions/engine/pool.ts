@@ -14,6 +14,7 @@ import type { GenerationOutcome, ModelShape } from './generate.js';
 import { prefixBytes } from './memory.js';
 import type { TierModel } from './messages.js';
 import { monotonicMs } from './monotonic.js';
+import { Occupancy } from './occupancy.js';
 import type { PromptIds } from './patch.js';
 import { PrefixIndex } from './prefix-index.js';
 import { Residency, type ResidencyRules } from './residency.js';
@@ -30,6 +31,8 @@ export interface PoolOptions extends ResidencyRules {
   readonly workers: number;
   /** Threads of one run, in each worker. */
   readonly threads: number;
+  /** Of a run while all other workers are idle; no more than `threads` if absent. */
+  readonly wideThreads?: number;
   /** Where this machine's optimised graphs are kept; undefined: nowhere. */
   readonly preparedFolder?: string;
   /** For how long copies have been idle. */
@@ -47,18 +50,21 @@ export class WorkerPool implements Engine {
   /** Why the last attempt failed, where another may not. */
   readonly #failures = new Map<string, string>();
   readonly #residency: Residency;
+  readonly #widens: boolean;
   readonly #loadMs = new Map<string, number>();
   #closed = false;
 
-  constructor({ registry, workerUrl, workers, threads, preparedFolder, nowMs = monotonicMs, ...rules }: PoolOptions) {
+  constructor({ registry, workerUrl, workers, threads, wideThreads = threads, preparedFolder, nowMs = monotonicMs, ...rules }: PoolOptions) {
     this.#registry = registry;
     this.manifests = registry.manifests;
     this.workers = workers;
     this.#prefixes = new Map(this.manifests.map((manifest) => [manifest.id, new PrefixIndex(modelShape(manifest), prefixBytes(manifest), workers)]));
-    const setup = { threads, ...(preparedFolder !== undefined && { preparedFolder }) };
+    this.#widens = workers > 1 && wideThreads > threads;
+    const occupancy = new Occupancy(workers);
+    const setup = { workers, occupancy: occupancy.shared, threads, wideThreads, ...(preparedFolder !== undefined && { preparedFolder }) };
     this.#hosts = Array.from({ length: workers }, (_, worker) => {
       const forget = (tier: string) => this.#prefixes.get(tier)?.forget(worker);
-      return new WorkerHost(workerUrl, setup, nowMs, forget);
+      return new WorkerHost(workerUrl, { ...setup, worker }, occupancy, nowMs, forget);
     });
     this.#residency = new Residency({ ...rules, hosts: this.#hosts, manifests: this.manifests, nowMs });
   }
@@ -85,6 +91,11 @@ export class WorkerPool implements Engine {
   /** Waits, in the worker, until no request is left that has a deadline. @throws as `generate` does */
   load(placement: Placement): Promise<number> {
     return this.#load(placement, Infinity);
+  }
+
+  /** Not the smallest tier: its runs are over before a second thread has begun to help. */
+  async widen({ tier, worker }: Placement): Promise<void> {
+    if (this.#widens && tier !== this.manifests[0]?.id && this.#residency.hasRoomToWiden(tier)) await this.#host({ tier, worker }).widen(tier);
   }
 
   /** Frees the tier's memory in that worker once its texts there have ended; whoever wants it before that keeps it. */

@@ -66,6 +66,11 @@ export class Residency {
     return `no memory: it takes ${neededMiB} MiB, and ${usedMiB} of ${allMiB} are in use`;
   }
 
+  /** Whether a copy that is there could be opened once more without any having to go. */
+  hasRoomToWiden(tier: string): boolean {
+    return bytesOf(this.#copies()) + this.#footprint(tier).session <= this.#budgetBytes;
+  }
+
   isArriving(tier: string): boolean {
     return this.#arrivals.some((arrivals) => arrivals.has(tier));
   }
@@ -118,9 +123,9 @@ export class Residency {
   /** All that takes memory, or has had it set aside. */
   #copies(): readonly Copy[] {
     return this.#hosts.flatMap((host, worker) => {
-      const held = host.held.map(({ model: { tier }, state, texts, loadedAtMs, usedAtMs }) => {
-        const { copy, text } = this.#footprint(tier);
-        return { tier, worker, bytes: copy + texts * text, warm: state === 'warm', texts, loadedAtMs, usedAtMs };
+      const held = host.held.map(({ model: { tier }, state, wide, texts, loadedAtMs, usedAtMs }) => {
+        const { copy, session, text } = this.#footprint(tier);
+        return { tier, worker, bytes: copy + (wide ? session : 0) + texts * text, warm: state === 'warm', texts, loadedAtMs, usedAtMs };
       });
       const arriving = [...(this.#arrivals[worker] as Map<string, Arrival>)]
         .filter(([tier, { room }]) => room !== undefined && !isIn(host, tier))
@@ -130,7 +135,7 @@ export class Residency {
   }
 
   #footprint(tier: string): Footprint {
-    return this.#footprints.get(tier) ?? { copy: 0, text: 0 };
+    return this.#footprints.get(tier) ?? { copy: 0, session: 0, text: 0 };
   }
 }
 

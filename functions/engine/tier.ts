@@ -3,10 +3,10 @@
  *
  * @module
  */
+import { ElasticSession } from './elastic-session.js';
 import { Generation, type ModelShape } from './generate.js';
 import type { TierModel } from './messages.js';
 import { monotonicMs } from './monotonic.js';
-import type { ModelSession } from './onnx-runtime.js';
 import { openSession, type SessionOptions } from './open-session.js';
 import { Pace } from './pace.js';
 import { type PrefixCache, prefixCache } from './prefix-cache.js';
@@ -14,16 +14,19 @@ import { INPUT_NAMES } from './run-inputs.js';
 import { Runner } from './runner.js';
 
 export interface LoadedTier {
-  readonly session: ModelSession;
+  readonly session: ElasticSession;
   readonly shape: ModelShape;
   readonly pace: Pace;
   readonly prefixes: PrefixCache;
   readonly runner: Runner;
 }
 
-/** @throws if the file is no model, or not one with the graph this engine feeds. */
-export async function loadTier({ tier, file, shape, prefixBytes, pace: seed }: TierModel, options: SessionOptions): Promise<LoadedTier> {
-  const session = await openSession(file, options);
+/**
+ * @param isAlone whether all other workers are idle.
+ * @throws if the file is no model, or not one with the graph this engine feeds.
+ */
+export async function loadTier({ tier, file, shape, prefixBytes, pace: seed }: TierModel, options: SessionOptions, isAlone = () => true): Promise<LoadedTier> {
+  const session = new ElasticSession(await openSession(file, options), isAlone, monotonicMs);
   const wanted = [...INPUT_NAMES, ...cacheNames(shape.trunk.layers)].toSorted().join();
   const found = session.inputNames.toSorted().join();
   if (wanted !== found) throw new Error(`${tier}: the graph's inputs are ${found}, not ${wanted}`);
@@ -32,6 +35,11 @@ export async function loadTier({ tier, file, shape, prefixBytes, pace: seed }: T
   const loaded = { session, shape, pace, prefixes, runner: new Runner({ session, trunk: shape.trunk, pace, nowMs: monotonicMs }) };
   await warmUp(loaded);
   return loaded;
+}
+
+/** Its session is opened once more, for runs that have the machine to themselves. */
+export async function widenTier({ session }: LoadedTier, { file }: TierModel, options: SessionOptions): Promise<void> {
+  session.widen(await openSession(file, { ...options, yields: true }));
 }
 
 /** Its texts must have ended. The session is freed here; caches and buffers are let go, and freed when the thread's collector runs next. */

@@ -7,6 +7,7 @@ import { Worker } from 'node:worker_threads';
 import { EngineClosedError, GenerationFailedError, TierQuarantinedError, WorkerCrashedError } from './errors.js';
 import { GenerationCall } from './generation-call.js';
 import type { FromWorker, SeededOptions, TierModel, ToWorker, WorkerSetup } from './messages.js';
+import type { Occupancy } from './occupancy.js';
 
 /** A thread that lived less than this did not come up properly: the next one waits, so that a broken build does not spin. */
 const EARLY_DEATH_MS = 2_000;
@@ -19,6 +20,8 @@ export interface HeldTier {
   readonly model: TierModel;
   /** `unloading`: no new text begins; those in flight still end. `lost`: with a thread that died; it is loaded again in the next. */
   state: 'loading' | 'warm' | 'unloading' | 'lost';
+  /** Opened twice; see `ElasticSession`. */
+  wide: boolean;
   /** In flight. */
   texts: number;
   loadedAtMs: number;
@@ -35,10 +38,12 @@ interface Pending<T> {
 export class WorkerHost {
   readonly #url: URL;
   readonly #setup: WorkerSetup;
+  readonly #occupancy: Occupancy;
   readonly #nowMs: () => number;
   readonly #onGone: (tier: string) => void;
   readonly #held = new Map<string, HeldTier>();
   readonly #loads = new Map<string, Pending<number>>();
+  readonly #widenings = new Map<string, Pending<void>>();
   readonly #unloads = new Map<string, Pending<void>>();
   readonly #calls = new Map<number, { readonly call: GenerationCall; readonly held: HeldTier }>();
   #worker: Worker | undefined;
@@ -48,9 +53,10 @@ export class WorkerHost {
   #closed = false;
 
   /** @param onGone hears of every copy that is no longer in the worker, with all that it kept between texts. */
-  constructor(url: URL, setup: WorkerSetup, nowMs: () => number, onGone: (tier: string) => void) {
+  constructor(url: URL, setup: WorkerSetup, occupancy: Occupancy, nowMs: () => number, onGone: (tier: string) => void) {
     this.#url = url;
     this.#setup = setup;
+    this.#occupancy = occupancy;
     this.#nowMs = nowMs;
     this.#onGone = onGone;
     this.#spawn();
@@ -70,10 +76,23 @@ export class WorkerHost {
     if (this.isWarm(tier) || this.#keep(tier)) return Promise.resolve(0);
     if (this.#worker === undefined) return Promise.reject(this.#absent());
     const load = this.#loads.get(tier) ?? pending<number>();
-    if (!this.#loads.has(tier)) this.#held.set(tier, { model, state: 'loading', texts: 0, loadedAtMs: this.#nowMs(), usedAtMs: this.#nowMs() });
+    if (!this.#loads.has(tier)) this.#held.set(tier, { model, state: 'loading', wide: false, texts: 0, loadedAtMs: this.#nowMs(), usedAtMs: this.#nowMs() });
     this.#loads.set(tier, load);
+    this.#countJobs();
     this.#tell({ kind: 'load', model, deadlineMs });
     return load.done;
+  }
+
+  /** Has a warm tier opened once more, for when it has the machine to itself. Resolves when that is done, or can no longer be. */
+  widen(tier: string): Promise<void> {
+    const held = this.#held.get(tier);
+    if (this.#worker === undefined || held?.state !== 'warm' || held.wide) return this.#widenings.get(tier)?.done ?? Promise.resolve();
+    held.wide = true;
+    const widening = pending<void>();
+    this.#widenings.set(tier, widening);
+    this.#countJobs();
+    this.#tell({ kind: 'widen', model: held.model });
+    return widening.done;
   }
 
   /**
@@ -100,6 +119,7 @@ export class WorkerHost {
     this.#calls.set(id, { call, held });
     held.texts += 1;
     held.usedAtMs = this.#nowMs();
+    this.#countJobs();
     this.#tell({ kind: 'generate', id, tier, options });
     return { call, cancel: () => this.#tell({ kind: 'cancel', id }) };
   }
@@ -135,7 +155,9 @@ export class WorkerHost {
   #revive(delayMs: number): void {
     this.#restart = setTimeout(() => {
       this.#spawn();
-      for (const { model } of this.held) this.load(model, Infinity).catch(() => undefined);
+      for (const { model, wide } of this.held) {
+        this.load(model, Infinity).then(() => (wide ? this.widen(model.tier) : undefined), () => undefined);
+      }
     }, delayMs);
   }
 
@@ -144,6 +166,9 @@ export class WorkerHost {
       case 'loaded':
       case 'loadFailed':
         this.#endLoad(message);
+        break;
+      case 'widened':
+        this.#endWidening(message.tier);
         break;
       case 'unloaded':
         this.#onGone(message.tier);
@@ -168,6 +193,7 @@ export class WorkerHost {
     const load = this.#loads.get(tier);
     const held = this.#held.get(tier);
     this.#loads.delete(tier);
+    this.#countJobs();
     if (load === undefined || held === undefined) return;
     if (message.kind === 'loadFailed') {
       this.#held.delete(tier);
@@ -193,6 +219,12 @@ export class WorkerHost {
     if (held.state === 'unloading' && held.texts === 0) this.#tell({ kind: 'unload', tier: held.model.tier });
   }
 
+  #endWidening(tier: string): void {
+    this.#widenings.get(tier)?.resolve();
+    this.#widenings.delete(tier);
+    this.#countJobs();
+  }
+
   #endUnload(tier: string): void {
     this.#unloads.get(tier)?.resolve();
     this.#unloads.delete(tier);
@@ -202,6 +234,7 @@ export class WorkerHost {
     const found = this.#calls.get(id);
     if (found === undefined) return;
     this.#calls.delete(id);
+    this.#countJobs();
     found.call.finish(end);
     found.held.texts -= 1;
     found.held.usedAtMs = this.#nowMs();
@@ -214,12 +247,17 @@ export class WorkerHost {
     for (const id of this.#calls.keys()) this.#end(id, error);
     for (const load of this.#loads.values()) load.reject(error);
     this.#loads.clear();
+    for (const tier of this.#widenings.keys()) this.#endWidening(tier);
     for (const [tier, held] of this.#held) {
       this.#onGone(tier);
       if (held.state === 'warm' || held.state === 'lost') held.state = 'lost';
       else this.#held.delete(tier);
     }
     for (const tier of this.#unloads.keys()) this.#endUnload(tier);
+  }
+
+  #countJobs(): void {
+    this.#occupancy.set(this.#setup.worker, this.#calls.size + this.#loads.size + this.#widenings.size);
   }
 
   #tell(message: ToWorker): void {

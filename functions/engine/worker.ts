@@ -7,6 +7,7 @@ import { constants, getPriority, platform, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { ToWorker, WorkerSetup } from './messages.js';
 import { ModelThread } from './model-thread.js';
+import { Occupancy } from './occupancy.js';
 import { bestRuntime } from './open-session.js';
 import { Outbox } from './outbox.js';
 
@@ -18,7 +19,9 @@ if (parentPort === null) throw new Error('engine/worker.js runs as a worker thre
 const port = parentPort;
 const outbox = new Outbox((message) => port.postMessage(message));
 const { runtime } = await bestRuntime();
-const thread = new ModelThread({ ...(workerData as WorkerSetup), runtime }, (message) => outbox.send(message));
+const { worker, workers, occupancy, ...setup } = workerData as WorkerSetup;
+const all = new Occupancy(workers, occupancy);
+const thread = new ModelThread({ ...setup, runtime }, (message) => outbox.send(message), () => all.isAlone(worker));
 port.on('message', (message: ToWorker) => {
   thread.obey(message);
   // Without the port nothing keeps the thread alive once its last run is over.

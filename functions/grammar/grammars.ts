@@ -16,8 +16,8 @@ export type GrammarSource =
 
 /** Where automata come from; a deployment may compile them elsewhere. */
 export interface GrammarCompiler {
-  /** Rejects with a {@link GrammarError} that the client should read. */
-  compile(source: GrammarSource): Promise<ByteAutomaton>;
+  /** Rejects with a {@link GrammarError} that the client should read; with the signal's reason once that aborts, as nobody waits any more. */
+  compile(source: GrammarSource, signal: AbortSignal): Promise<ByteAutomaton>;
 }
 
 const CACHE_BYTES = 64 * 2 ** 20;

@@ -18,6 +18,8 @@ interface Job {
   readonly done: Promise<ByteAutomaton>;
   readonly resolve: (automaton: ByteAutomaton) => void;
   readonly reject: (error: Error) => void;
+  /** Requests. */
+  waiting: number;
 }
 
 /** Of a source as JSON; a schema of a hundred properties has about 10 kB. */
@@ -41,18 +43,30 @@ export class ThreadedGrammars implements GrammarCompiler {
   }
 
   /** Rejects with a {@link GrammarBusyError} when too many others wait. */
-  compile(source: GrammarSource): Promise<ByteAutomaton> {
+  compile(source: GrammarSource, signal: AbortSignal): Promise<ByteAutomaton> {
     const key = keyOf(source);
     if (key === undefined) return Promise.reject(new GrammarTooLargeError('it is too large, or nests too deep'));
     const known = this.#compiled.get(key);
     if (known !== undefined) return Promise.resolve(known);
     const waiting = this.#jobs.get(key);
-    if (waiting !== undefined) return waiting.done;
+    if (waiting !== undefined) return this.#waitFor(waiting, signal);
     if (this.#jobs.size >= MOST_WAITING) return Promise.reject(new GrammarBusyError('other grammars are being compiled'));
     const job = newJob(key);
     this.#jobs.set(key, job);
     if (this.#jobs.size === 1) this.#begin();
-    return job.done;
+    return this.#waitFor(job, signal);
+  }
+
+  /** What all have left is not begun; what has begun is finished for whoever asks next. */
+  async #waitFor(job: Job, signal: AbortSignal): Promise<ByteAutomaton> {
+    job.waiting += 1;
+    try {
+      return await unlessAborted(job.done, signal);
+    } finally {
+      job.waiting -= 1;
+      const [first] = this.#jobs.values();
+      if (job.waiting === 0 && job !== first && this.#jobs.get(job.key) === job) this.#jobs.delete(job.key);
+    }
   }
 
   #begin(): void {
@@ -119,5 +133,16 @@ function newJob(key: string): Job {
     resolve = onResolve;
     reject = onReject;
   });
-  return { key, done, resolve, reject };
+  // All who wait for it may have left.
+  done.catch(() => undefined);
+  return { key, done, resolve, reject, waiting: 0 };
+}
+
+function unlessAborted<T>(done: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason as Error);
+    if (signal.aborted) abort();
+    signal.addEventListener('abort', abort, { once: true });
+    done.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
 }

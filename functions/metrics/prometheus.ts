@@ -52,6 +52,13 @@ export class PrometheusMetrics implements Metrics {
     registers: [this.#registry],
   });
 
+  readonly #joules = new Counter({
+    name: 'stlm_energy_joules_total',
+    help: 'Estimated energy of answers with text, by where the estimate of power comes from.',
+    labelNames: ['tier', 'source'],
+    registers: [this.#registry],
+  });
+
   readonly #tierState = new Gauge({
     name: 'stlm_tier_state',
     help: '1 for the state that a tier is in.',
@@ -81,6 +88,7 @@ export class PrometheusMetrics implements Metrics {
     for (const [stage, ms] of Object.entries(stages)) this.#stageSeconds.inc({ tier, stage }, ms / 1_000);
     this.#bytes.inc({ tier, direction: 'in' }, usage.prompt_tokens);
     this.#bytes.inc({ tier, direction: 'out' }, usage.completion_tokens);
+    this.#joules.inc({ tier, source: report.energy_source }, report.energy_joules);
   }
 
   async render(): Promise<{ contentType: string; body: string }> {

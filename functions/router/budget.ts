@@ -55,9 +55,11 @@ const DECIMAL = /^\d+(?:\.\d+)?$/;
 /** @throws {BudgetError} when an explicit source (body, header, suffix, service tier) is malformed or out of range. */
 export function parseBudget(input: BudgetInput, defaults: BudgetDefaults = BUDGET_DEFAULTS): Budget {
   const { name: model, suffixMs } = splitModel(input.body.model);
+  // Also where the body outvotes it: a wrong header is a mistake to be told.
+  const header = fromHeader(input.header('x-latency-budget-ms'));
   const found =
     fromBody(input.body.latency_budget_ms) ??
-    fromHeader(input.header('x-latency-budget-ms')) ??
+    header ??
     (suffixMs === undefined ? undefined : ({ budgetMs: suffixMs, source: 'model' } as const)) ??
     fromPrefer(input.header('prefer')) ??
     fromStainlessTimeout(input.header('x-stainless-timeout')) ??

@@ -1,6 +1,7 @@
 /**
  * How much slower than its learnt costs the machine runs right now, as one product: a factor per worker (a neighbour took its core),
- * a factor per tier (its costs are stale) and one for workers computing at the same time (they share memory bandwidth).
+ * a factor per tier (its costs are stale) and one per tier for workers computing at the same time (they share memory bandwidth, and cores
+ * that a tier alone on the machine takes).
  *
  * Kept as logarithms and corrected by normalised least mean squares: each request's surprise is split among the factors that could
  * explain it. A machine that turns twice as slow is believed after about three requests, and the tiers that have not run since are
@@ -11,8 +12,8 @@ export interface Drift {
   readonly workers: readonly number[];
   /** ln of each tier's factor. */
   readonly tiers: Readonly<Record<string, number>>;
-  /** ln of the factor for one other worker being busy throughout. */
-  readonly sharing: number;
+  /** ln of each tier's factor for one other worker being busy throughout. */
+  readonly sharing: Readonly<Record<string, number>>;
 }
 
 const WORKER_STEP = 0.3;
@@ -24,12 +25,12 @@ const CLIP = 0.7;
 const PRIOR_SHARING = Math.log(1.2);
 
 export function noDrift(workers: number): Drift {
-  return { workers: Array.from({ length: workers }, () => 0), tiers: {}, sharing: PRIOR_SHARING };
+  return { workers: Array.from({ length: workers }, () => 0), tiers: {}, sharing: {} };
 }
 
 /** @param othersBusy how many other workers compute meanwhile, on average: 0 to workers - 1. */
 export function driftFactor(drift: Drift, tier: string, worker: number, othersBusy: number): number {
-  return Math.exp((drift.workers[worker] ?? 0) + (drift.tiers[tier] ?? 0) + drift.sharing * othersBusy);
+  return Math.exp((drift.workers[worker] ?? 0) + (drift.tiers[tier] ?? 0) + sharingOf(drift, tier) * othersBusy);
 }
 
 /** @param ratio measured over learnt cost, before any drift. */
@@ -39,6 +40,10 @@ export function learnDrift(drift: Drift, tier: string, worker: number, othersBus
   return {
     workers: drift.workers.map((value, index) => (index === worker ? value + WORKER_STEP * step : value)),
     tiers: { ...drift.tiers, [tier]: (drift.tiers[tier] ?? 0) + TIER_STEP * step },
-    sharing: Math.min(Math.log(4), Math.max(0, drift.sharing + SHARING_STEP * othersBusy * step)),
+    sharing: { ...drift.sharing, [tier]: Math.min(Math.log(4), Math.max(0, sharingOf(drift, tier) + SHARING_STEP * othersBusy * step)) },
   };
+}
+
+function sharingOf({ sharing }: Drift, tier: string): number {
+  return sharing[tier] ?? PRIOR_SHARING;
 }

@@ -281,6 +281,11 @@ function learnScoring(model: LatencyModel, { placement: { tier, worker }, others
   return { ...model, tiers: { ...model.tiers, [tier]: { ...before, scoreMs } } };
 }
 
+/** It runs otherwise from now on: what was measured is a guess again. */
+export function forgetLevel(model: LatencyModel, tier: string): LatencyModel {
+  return { ...model, tiers: { ...model.tiers, [tier]: { ...tierModel(model, tier), measured: false } } };
+}
+
 export function learnLoad(model: LatencyModel, tier: string, loadMs: number): LatencyModel {
   const before = tierModel(model, tier);
   return {

@@ -10,14 +10,14 @@ import { evaluate, type Evaluation, othersBusy, type Surroundings } from './eval
 import { companyIn, rowsOf } from './company.js';
 import { accrue, fullHeadroom, pay } from './headroom.js';
 import { policyNamed, qualityFirst } from './policy.js';
-import { learnBetween, learnCompute, learnLoad, learnOverhead, learnPromise, type LatencyModel, overhead, predictCompute, seedModel, tierModel } from './predict.js';
+import { forgetLevel, learnBetween, learnCompute, learnLoad, learnOverhead, learnPromise, type LatencyModel, overhead, predictCompute, seedModel, tierModel } from './predict.js';
 import { decisionRecord, outcomeRecord } from './record.js';
 import { arrive, noTraffic } from './traffic.js';
 import { AUTO, type Decision, type Outcome, type Refusal, type Router, type RouterLog, type RouteRequest, type TierForecast } from './types.js';
 import { Warming } from './warming.js';
 
 export interface RouterDependencies {
-  readonly engine: Pick<Engine, 'manifests' | 'workers' | 'status' | 'isWarm' | 'hasRoom' | 'load' | 'generate'>;
+  readonly engine: Pick<Engine, 'manifests' | 'workers' | 'status' | 'isWarm' | 'hasRoom' | 'load' | 'widen' | 'generate'>;
   /** Now, on the clock of `RouteRequest.arrivalMs`. */
   readonly nowMs: () => number;
   readonly log: RouterLog;
@@ -75,6 +75,9 @@ export function createRouter({ engine, nowMs, log, record, policy = DEFAULT_POLI
     onEnd: ({ tier, worker }, loadMs) => {
       setLedger(worker, (ledger) => unblock(ledger, nowMs()));
       if (loadMs !== undefined) model = learnLoad(model, tier, loadMs);
+    },
+    onWiden: ({ tier }) => {
+      model = forgetLevel(model, tier);
     },
     onProbe: (placement, result) => {
       model = learnBetween(learnCompute(model, { placement, lengthClass: 'plain', othersBusy: 0, result }), result);
@@ -307,6 +310,7 @@ export function createRouter({ engine, nowMs, log, record, policy = DEFAULT_POLI
     progress,
     observe,
     warm: (placement, when = 'now') => (when === 'now' ? warming.load(placement) : warming.loadWhenIdle(placement)),
+    widen: (placement) => warming.widenWhenIdle(placement),
   };
 }
 

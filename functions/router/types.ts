@@ -129,4 +129,6 @@ export interface Router {
    * load is logged and the tier stays cold.
    */
   warm(placement: Placement, when?: 'now' | 'idle'): Promise<void>;
+  /** As the engine's `widen`, when nothing is booked on the worker; then measures the tier anew. */
+  widen(placement: Placement): Promise<void>;
 }

@@ -12,7 +12,7 @@ const LOAD_RETRY_MS = 5_000;
 const REMEASURE_MS = 2_000;
 
 export interface WarmingParts {
-  readonly engine: Pick<Engine, 'isWarm' | 'load' | 'generate'>;
+  readonly engine: Pick<Engine, 'isWarm' | 'load' | 'widen' | 'generate'>;
   readonly nowMs: () => number;
   readonly log: RouterLog;
   readonly isIdle: (worker: number) => boolean;
@@ -21,6 +21,8 @@ export interface WarmingParts {
   readonly onStart: (placement: Placement) => void;
   /** It goes on; `loadMs` is undefined if the load failed. */
   readonly onEnd: (placement: Placement, loadMs: number | undefined) => void;
+  /** From now on it runs otherwise than was measured. */
+  readonly onWiden: (placement: Placement) => void;
   readonly onProbe: (placement: Placement, result: GenerateResult) => void;
 }
 
@@ -70,8 +72,28 @@ export class Warming {
    * and not if a request has had it loaded before that.
    */
   async loadWhenIdle(placement: Placement): Promise<void> {
-    while (this.#loads.size > 0 || !this.#parts.isIdle(placement.worker)) await new Promise<void>((look) => this.#waiting.push(look));
+    await this.#idle(placement);
     if (!this.#parts.engine.isWarm(placement)) await this.load(placement);
+  }
+
+  /** As long as that takes the worker is blocked as by a load. */
+  async widenWhenIdle(placement: Placement): Promise<void> {
+    await this.#idle(placement);
+    const { engine, nowMs, log, onStart, onEnd, onWiden } = this.#parts;
+    if (engine.widen === undefined || !engine.isWarm(placement)) return;
+    const done = engine.widen(placement).catch((error: unknown) => log.warn({ ...placement, error }, 'widening failed'));
+    this.#loads.set(key(placement), { placement, startMs: nowMs(), done });
+    onStart(placement);
+    await done;
+    this.#loads.delete(key(placement));
+    onEnd(placement, undefined);
+    onWiden(placement);
+    this.loadWanted();
+    await this.#measure(placement);
+  }
+
+  async #idle({ worker }: Placement): Promise<void> {
+    while (this.#loads.size > 0 || !this.#parts.isIdle(worker)) await new Promise<void>((look) => this.#waiting.push(look));
   }
 
   /** Ends when the placement is warm and its tier measured; never rejects: a failure is logged, and the tier stays cold. */

@@ -2,7 +2,7 @@
 import type { Context } from 'hono';
 import type { KeyRing } from '../access/keys.js';
 import type { Allowance, Limits, Measure } from '../access/limits.js';
-import { ApiError } from './api-error.js';
+import { ApiError, unauthorized } from './api-error.js';
 import type { App, AppEnv } from './context.js';
 
 export interface Access {
@@ -40,10 +40,6 @@ export async function refund(c: Context<AppEnv>, { limits }: Access): Promise<vo
 /** `Authorization: Bearer key`, what every client of the OpenAI API sends. */
 function keyOf(c: Context<AppEnv>): string | undefined {
   return /^Bearer +(\S+) *$/i.exec(c.req.header('authorization') ?? '')?.[1];
-}
-
-function unauthorized(): ApiError {
-  return new ApiError(401, 'invalid_api_key', 'no valid API key: send one as "Authorization: Bearer KEY"');
 }
 
 function exhausted({ measure, limit, resetMs }: Allowance, points: number): ApiError {

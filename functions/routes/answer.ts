@@ -1,4 +1,5 @@
 /** What both endpoints for text answer: the report of what was promised and kept, and around it the text in the shape of each. */
+import type { EnergyMeter } from '../energy/energy.js';
 import type { GenerateResult, StopCause } from '../engine/types.js';
 import type { Decision } from '../router/types.js';
 import type { FinishReason, StlmReport, Usage } from '../schema/answer.js';
@@ -22,6 +23,16 @@ export interface Told {
   readonly tokens: readonly Token[] | undefined;
 }
 
+/** All that is said at its end. */
+export interface Closing extends Ended {
+  readonly report: StlmReport;
+  readonly usage: Usage;
+}
+
+export function close(admitted: Admitted, ended: Ended, energy: EnergyMeter): Closing {
+  return { ...ended, report: report(admitted, ended, energy), usage: usage(admitted, ended.results) };
+}
+
 /** How an endpoint of the OpenAI API dresses the same answer. */
 export interface AnswerShape {
   readonly idPrefix: string;
@@ -37,27 +48,27 @@ export interface AnswerShape {
 const BY_SEVERITY: readonly StopCause[] = ['eod', 'stop', 'length', 'deadline', 'cancelled'];
 
 /** @param shown of the texts, those that are the answer, in its order. */
-export function whole(shape: AnswerShape, admitted: Admitted, texts: readonly Told[], shown: readonly number[], ended: Ended): object {
+export function whole(shape: AnswerShape, admitted: Admitted, texts: readonly Told[], shown: readonly number[], { results, report, usage }: Closing): object {
   return {
     ...shared(admitted, shape.object),
-    choices: shown.map((text, index) => shape.choice(index, texts[text]!, finishReason(ended.results[text]!.stopCause))),
-    usage: usage(admitted, ended.results),
-    stlm: report(admitted, ended),
+    choices: shown.map((text, index) => shape.choice(index, texts[text]!, finishReason(results[text]!.stopCause))),
+    usage,
+    stlm: report,
   };
 }
 
 /** With `stream_options.include_usage` every chunk has the field, and only the last one a value. */
-export function chunk(shape: AnswerShape, admitted: Admitted, choice: object, withUsage: boolean, ended?: Ended): object {
+export function chunk(shape: AnswerShape, admitted: Admitted, choice: object, withUsage: boolean, closing?: Closing): object {
   return {
     ...shared(admitted, shape.chunkObject),
     choices: [choice],
     ...(withUsage && { usage: null }),
-    ...(ended && { stlm: report(admitted, ended) }),
+    ...(closing && { stlm: closing.report }),
   };
 }
 
-export function usageChunk(shape: AnswerShape, admitted: Admitted, { results }: Ended): object {
-  return { ...shared(admitted, shape.chunkObject), choices: [], usage: usage(admitted, results) };
+export function usageChunk(shape: AnswerShape, admitted: Admitted, { usage }: Closing): object {
+  return { ...shared(admitted, shape.chunkObject), choices: [], usage };
 }
 
 /** Known before the first byte, so a stream has them too. */
@@ -96,10 +107,11 @@ function stageTimes(results: readonly GenerateResult[]): StageTimes {
   };
 }
 
-export function report({ plan, prompts, decision }: Admitted, { results, firstByteMs, actualMs }: Ended): StlmReport {
+function report({ plan, prompts, decision }: Admitted, { results, firstByteMs, actualMs }: Ended, energy: EnergyMeter): StlmReport {
   const stages = stageTimes(results);
   const computeMs = stages.prefillMs + stages.decodeMs;
   const completionBytes = sum(results.map((result) => result.completionBytes));
+  const { joules, source, wattsPerCore } = energy.of(results);
   const causes = new Set(results.map(({ stopCause }) => stopCause));
   return {
     tier: decision.placement.tier,
@@ -120,6 +132,9 @@ export function report({ plan, prompts, decision }: Admitted, { results, firstBy
     prompt_patches: sum(results.map(({ promptPatches }) => promptPatches)),
     decoded_patches: sum(results.map(({ decodedPatches }) => decodedPatches)),
     context_truncated: prompts.some(({ truncated }) => truncated) || results.some(({ contextTruncated }) => contextTruncated),
+    energy_joules: Number(joules.toPrecision(3)),
+    energy_source: source,
+    energy_watts_per_core: Number(wattsPerCore.toPrecision(3)),
   };
 }
 
@@ -132,7 +147,7 @@ export function finishReason(cause: StopCause): FinishReason {
 }
 
 /** A prompt counts once, however many texts are written after it. */
-export function usage({ plan, prompts }: Admitted, results: readonly GenerateResult[]): Usage {
+function usage({ plan, prompts }: Admitted, results: readonly GenerateResult[]): Usage {
   const isFirst = (_: unknown, index: number) => index % plan.tries === 0;
   const promptIds = sum(prompts.filter(isFirst).map(({ ids, echo }) => ids.length + (echo?.begins ? 1 : 0)));
   const completionBytes = sum(results.map((result) => result.completionBytes));

@@ -2,13 +2,15 @@ import type { z } from '@hono/zod-openapi';
 import type { Refusal, RouteRequest } from '../router/types.js';
 import type { ErrorBody } from '../schema/error.js';
 
-export type ErrorStatus = 400 | 401 | 404 | 413 | 422 | 429 | 500 | 503;
+export type ErrorStatus = 400 | 401 | 404 | 405 | 413 | 422 | 429 | 500 | 503;
 
 interface Details {
   /** The request field at fault. */
   readonly param?: string;
   readonly retryAfterMs?: number;
   readonly cheapestFeasibleMs?: number;
+  /** The methods that the path is served by. */
+  readonly allow?: readonly string[];
 }
 
 /** A failure the client can act on. Thrown where it is known; `error-response.ts` turns it into an answer. */
@@ -41,6 +43,7 @@ const TYPES: Record<ErrorStatus, string> = {
   400: 'invalid_request_error',
   401: 'authentication_error',
   404: 'invalid_request_error',
+  405: 'invalid_request_error',
   413: 'invalid_request_error',
   422: 'invalid_request_error',
   429: 'rate_limit_error',
@@ -64,6 +67,18 @@ export function fromIssues(error: z.ZodError): ApiError {
   return new ApiError(400, 'invalid_value', `${issue.path.join('.')}: ${message}`, { param: String(field) });
 }
 
+export function unauthorized(): ApiError {
+  return new ApiError(401, 'invalid_api_key', 'no valid API key: send one as "Authorization: Bearer KEY"');
+}
+
+export function notFound(method: string, path: string): ApiError {
+  return new ApiError(404, 'not_found', `no such endpoint: ${method} ${path}`);
+}
+
+export function methodNotAllowed(method: string, path: string, allow: readonly string[]): ApiError {
+  return new ApiError(405, 'method_not_allowed', `${path} is not served by ${method}, but by ${allow.join(', ')}`, { allow });
+}
+
 export function unknownModel(model: string): ApiError {
   return new ApiError(404, 'model_not_found', `the model ${JSON.stringify(model)} does not exist; see GET /v1/models`, { param: 'model' });
 }
@@ -81,6 +96,13 @@ const DRAIN_RETRY_MS = 1_000;
 
 export function draining(): ApiError {
   return new ApiError(503, 'draining', 'the server is shutting down', { retryAfterMs: DRAIN_RETRY_MS });
+}
+
+/** A tier that failed to load is tried again within this time, one that found no memory may find some; a broken one needs an operator. */
+const UNAVAILABLE_RETRY_MS = 5_000;
+
+export function tierUnavailable(): ApiError {
+  return new ApiError(503, 'tier_unavailable', 'no usable model: see GET /readyz', { retryAfterMs: UNAVAILABLE_RETRY_MS });
 }
 
 export function refused(refusal: Refusal, { budgetMs }: Pick<RouteRequest, 'budgetMs'>): ApiError {
@@ -101,6 +123,6 @@ export function refused(refusal: Refusal, { budgetMs }: Pick<RouteRequest, 'budg
     case 'loading':
       return new ApiError(503, 'loading', 'the model is still loading', { retryAfterMs: refusal.retryAfterMs });
     case 'unavailable':
-      return new ApiError(503, 'tier_unavailable', 'no usable model: see GET /readyz');
+      return tierUnavailable();
   }
 }

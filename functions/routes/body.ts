@@ -30,14 +30,14 @@ async function readBounded(request: Request): Promise<Uint8Array> {
   const declared = request.headers.get('content-length');
   if (declared !== null && request.headers.get('transfer-encoding') === null) {
     // The HTTP parser holds the client to the length it declared.
-    if (Number(declared) > MAX_BODY_BYTES) throw tooLarge();
+    if (Number(declared) > MAX_BODY_BYTES) throw bodyTooLarge();
     return new Uint8Array(await request.arrayBuffer());
   }
   const chunks: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of readable(request)) {
     size += chunk.length;
-    if (size > MAX_BODY_BYTES) throw tooLarge();
+    if (size > MAX_BODY_BYTES) throw bodyTooLarge();
     chunks.push(chunk);
   }
   return concat(chunks, size);
@@ -63,6 +63,6 @@ function concat(chunks: readonly Uint8Array[], size: number): Uint8Array {
   return whole;
 }
 
-function tooLarge(): ApiError {
+export function bodyTooLarge(): ApiError {
   return new ApiError(413, 'body_too_large', `the request body is larger than ${MAX_BODY_BYTES} bytes`);
 }

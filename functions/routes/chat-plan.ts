@@ -45,12 +45,13 @@ function fitTo({ chat, context, bytesPerPatch }: ChatManifest, turns: readonly T
 
 /**
  * In the form of the chats of training (`model-core/stlm/dialogue.py`): without the blanks around a text and without blank turns,
- * and what one side said in a row is one turn.
+ * and what one side said in a row is one turn. Every chat there had a user's: what is said by nobody else is asked by one.
  */
 function turnsOf(messages: readonly ChatMessage[]): Turn[] {
+  const isOnlySystem = messages.every(isSystem);
   const said: { role: Turn['role']; lines: string[] }[] = [];
   for (const message of messages) {
-    const role = isSystem(message) ? 'system' : (message.role as Turn['role']);
+    const role = isOnlySystem ? 'user' : isSystem(message) ? 'system' : (message.role as Turn['role']);
     const text = textOfMessage(message).trim();
     if (text === '') continue;
     const last = said.at(-1);

@@ -5,12 +5,14 @@ import { routePath } from 'hono/route';
 import type { Client } from '../access/keys.js';
 import type { Measure } from '../access/limits.js';
 import type { Drain } from '../drain.js';
+import type { EnergyMeter } from '../energy/energy.js';
 import type { Engine } from '../engine/types.js';
 import type { GrammarCompiler } from '../grammar/grammars.js';
 import type { Metrics } from '../metrics/metrics.js';
 import type { Readiness } from '../readiness.js';
 import type { BudgetDefaults } from '../router/budget.js';
 import type { Decision, Router } from '../router/types.js';
+import type { Aliases } from '../schema/model.js';
 import type { Access } from './access.js';
 import type { Arrival } from './plan.js';
 
@@ -24,6 +26,7 @@ export interface Logger {
 export interface AppDeps {
   readonly engine: Engine;
   readonly router: Router;
+  readonly aliases: Aliases;
   readonly budgetDefaults: BudgetDefaults;
   readonly access: Access;
   readonly drain: Drain;
@@ -31,6 +34,7 @@ export interface AppDeps {
   readonly grammars: GrammarCompiler;
   readonly logger: Logger;
   readonly metrics: Metrics;
+  readonly energy: EnergyMeter;
   /** Epoch milliseconds, as `performance.timeOrigin + performance.now()`. */
   readonly nowMs: () => number;
   readonly newId: () => string;

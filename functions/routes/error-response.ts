@@ -3,11 +3,9 @@ import { EngineClosedError, TierQuarantinedError, TierUnavailableError, WorkerCr
 import { GrammarBusyError } from '../grammar/errors.js';
 import { BudgetError } from '../router/budget.js';
 import type { Problem } from '../schema/error.js';
-import { ApiError, draining, invalidField } from './api-error.js';
+import { ApiError, draining, invalidField, tierUnavailable } from './api-error.js';
 
-const PROBLEM = 'application/problem+json';
-/** A tier that failed to load is quarantined or tried again within this time. */
-const LOAD_RETRY_MS = 5_000;
+export const PROBLEM = 'application/problem+json';
 /** A grammar takes a tenth of a second; some wait. */
 const COMPILE_RETRY_MS = 500;
 /** A worker is back, warm, in under a second. */
@@ -18,7 +16,7 @@ export function asApiError(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
   if (error instanceof BudgetError) return invalidField(error.field, error.message.replace(`${error.field}: `, ''));
   if (error instanceof TierQuarantinedError || error instanceof TierUnavailableError) {
-    return new ApiError(503, 'tier_unavailable', 'the model cannot be loaded: see GET /readyz', { retryAfterMs: LOAD_RETRY_MS });
+    return tierUnavailable();
   }
   if (error instanceof WorkerCrashedError) {
     return new ApiError(503, 'worker_crashed', 'the worker that ran this request died; try again', { retryAfterMs: RESTART_MS });
@@ -29,16 +27,18 @@ export function asApiError(error: unknown): ApiError {
 }
 
 export function errorResponse(c: Context, error: ApiError): Response {
-  const { retryAfterMs } = error.details;
+  const { retryAfterMs, allow } = error.details;
   if (retryAfterMs !== undefined) {
     c.header('retry-after', String(Math.max(1, Math.ceil(retryAfterMs / 1_000))));
     c.header('retry-after-ms', String(Math.ceil(retryAfterMs)));
   }
+  if (allow !== undefined) c.header('allow', allow.join(', '));
+  if (error.status === 401) c.header('www-authenticate', 'Bearer');
   const wantsProblem = (c.req.header('accept') ?? '').includes(PROBLEM);
   return wantsProblem ? c.body(JSON.stringify(problem(error)), error.status, { 'content-type': PROBLEM }) : c.json(error.body(), error.status);
 }
 
-function problem(error: ApiError): Problem {
+export function problem(error: ApiError): Problem {
   const { message, code, param, cheapest_feasible_ms: cheapestMs } = error.body().error;
   return {
     type: `urn:stlm:error:${error.code}`,

@@ -8,11 +8,11 @@ import { invalidField } from './api-error.js';
 import { maxBytesOf } from './plan.js';
 
 /** @throws {ApiError} 400 for a form that cannot be followed, or not in the text's length */
-export async function grammarOf(body: TextRequest, grammars: GrammarCompiler): Promise<ByteAutomaton | undefined> {
+export async function grammarOf(body: TextRequest, grammars: GrammarCompiler, signal: AbortSignal): Promise<ByteAutomaton | undefined> {
   const wanted = wantedForm(body);
   if (wanted === undefined) return undefined;
   const { field, source } = wanted;
-  const automaton = await grammars.compile(source).catch((error: unknown) => {
+  const automaton = await grammars.compile(source, signal).catch((error: unknown) => {
     throw error instanceof GrammarError ? invalidField(field, error.message) : error;
   });
   const leastBytes = shortest(automaton);

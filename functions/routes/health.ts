@@ -2,22 +2,32 @@ import { createRoute } from '@hono/zod-openapi';
 import type { TierStatus } from '../engine/types.js';
 import { healthSchema, type Readiness, readinessSchema } from '../schema/health.js';
 import type { App, AppDeps } from './context.js';
+import { OPEN } from './document.js';
+import { errorResponses } from './documented-errors.js';
+import { REQUEST_ID } from './documented-headers.js';
 
 const healthRoute = createRoute({
   method: 'get',
   path: '/healthz',
+  operationId: 'isAlive',
+  tags: ['Server'],
+  ...OPEN,
   summary: 'The process is alive',
-  responses: { 200: { description: 'Alive.', content: { 'application/json': { schema: healthSchema } } } },
+  responses: { 200: { description: 'Alive.', headers: REQUEST_ID, content: { 'application/json': { schema: healthSchema } } }, ...errorResponses(405) },
 });
 
 const readyContent = { 'application/json': { schema: readinessSchema } };
 const readyRoute = createRoute({
   method: 'get',
   path: '/readyz',
+  operationId: 'isReady',
+  tags: ['Server'],
+  ...OPEN,
   summary: 'At least one tier is warm and gives its golden text, or begins it',
   responses: {
-    200: { description: 'Ready for requests.', content: readyContent },
-    503: { description: 'Not yet, no more, or no usable model: the tiers say why.', content: readyContent },
+    200: { description: 'Ready for requests.', headers: REQUEST_ID, content: readyContent },
+    503: { description: 'Not yet, no more, or no usable model: the tiers say why.', headers: REQUEST_ID, content: readyContent },
+    ...errorResponses(405),
   },
 });
 

@@ -9,7 +9,7 @@ import type { Flight } from '../drain.js';
 import { follow } from '../router/follow.js';
 import type { TextRequest } from '../schema/request.js';
 import { spend } from './access.js';
-import { type Admitted, type AnswerShape, chunk, type Told, finishReason, promiseHeaders, report, timingHeaders, usage, usageChunk, whole } from './answer.js';
+import { type Admitted, type AnswerShape, chunk, close, type Closing, finishReason, promiseHeaders, timingHeaders, type Told, usageChunk, whole } from './answer.js';
 import { refused } from './api-error.js';
 import { type ChoiceEvent, runChoices } from './choices.js';
 import { type AppDeps, type AppEnv, logAnswer } from './context.js';
@@ -18,7 +18,7 @@ import { likeliest } from './likeliest.js';
 import type { Plan } from './plan.js';
 import { cacheSalt, knowingCache } from './prompt-cache.js';
 import { sseBody, sseLine } from './sse.js';
-import { type Ended, Tally } from './tally.js';
+import { Tally } from './tally.js';
 import type { Token } from './tokens.js';
 import { tooLate } from './too-late.js';
 
@@ -69,16 +69,16 @@ function start(c: Context<AppEnv>, deps: AppDeps, parts: Pick<Run, 'admitted' | 
   };
 }
 
-/** Undefined while a choice is still running. @throws {ApiError} when all have ended, too late for any text. */
-function allEnded({ admitted: { decision, plan }, tally }: Run, deps: AppDeps): Ended | undefined {
+/** Counts the answer when its last choice has ended; undefined until then. @throws {ApiError} if that was too late for any text. */
+function closingOf({ admitted, tally }: Run, deps: AppDeps): Closing | undefined {
+  const { decision, plan } = admitted;
   const ended = tally.ended();
-  const refusal = ended && tooLate(ended.results, decision, plan.route, deps);
+  if (ended === undefined) return undefined;
+  const refusal = tooLate(ended.results, decision, plan.route, deps);
   if (refusal) throw refusal;
-  return ended;
-}
-
-function count({ admitted }: Run, ended: Ended, { metrics }: AppDeps): void {
-  metrics.answered(report(admitted, ended), usage(admitted, ended.results));
+  const closing = close(admitted, ended, deps.energy);
+  deps.metrics.answered(closing.report, closing.usage);
+  return closing;
 }
 
 async function atOnce(c: Context<AppEnv>, deps: AppDeps, run: Run): Promise<Response> {
@@ -94,12 +94,11 @@ async function atOnce(c: Context<AppEnv>, deps: AppDeps, run: Run): Promise<Resp
   } finally {
     flight.land();
   }
-  const ended = allEnded(run, deps)!;
-  count(run, ended, deps);
-  for (const [name, value] of Object.entries(timingHeaders(ended))) c.header(name, value);
+  const closing = closingOf(run, deps)!;
+  for (const [name, value] of Object.entries(timingHeaders(closing))) c.header(name, value);
   const { plan } = admitted;
   const told = texts.map(({ text, tokens }): Told => ({ text, tokens: plan.tellsLogprobs ? tokens : undefined }));
-  return c.json(whole(shape, admitted, told, likeliest(ended.results, plan), ended));
+  return c.json(whole(shape, admitted, told, likeliest(closing.results, plan), closing));
 }
 
 /** Answers once the first text is there: until then a failure is still a status code. */
@@ -120,18 +119,18 @@ async function inPieces(c: Context<AppEnv>, deps: AppDeps, run: Run, withUsage: 
 async function* streamLines(run: Run, deps: AppDeps, withUsage: boolean): AsyncGenerator<string, void, void> {
   const { shape, admitted, events, tally, flight } = run;
   const begun = new Set<number>();
+  let closing: Closing | undefined;
   try {
     for await (const event of events) {
       const { index, text, tokens, result } = event;
       tally.note(event);
-      const ended = allEnded(run, deps);
-      if (ended) count(run, ended, deps);
+      closing = closingOf(run, deps);
       if (shape.chunkOpening && !begun.has(index)) yield sseLine(chunk(shape, admitted, shape.chunkOpening(index), withUsage));
       begun.add(index);
       const choice = shape.chunkChoice(index, { text, tokens: admitted.plan.tellsLogprobs ? tokens : undefined }, result ? finishReason(result.stopCause) : null);
-      yield sseLine(chunk(shape, admitted, choice, withUsage, ended));
+      yield sseLine(chunk(shape, admitted, choice, withUsage, closing));
     }
-    if (withUsage) yield sseLine(usageChunk(shape, admitted, tally.ended()!));
+    if (withUsage) yield sseLine(usageChunk(shape, admitted, closing!));
   } finally {
     flight.land();
   }

@@ -3,10 +3,13 @@ import { createRoute } from '@hono/zod-openapi';
 import type { Decision, Refusal, TierForecast } from '../router/types.js';
 import { completionRequestSchema } from '../schema/completion.js';
 import { type RouteAnswer, routeAnswerSchema } from '../schema/route.js';
+import { unaliased } from './aliases.js';
 import { readBody } from './body.js';
 import { planCompletion } from './completion-plan.js';
 import { type App, type AppDeps, arrivalOf } from './context.js';
 import { errorResponses } from './documented-errors.js';
+import { budgetHeaders, RATE_LIMITS, REQUEST_ID } from './documented-headers.js';
+import { COMPLETION_REQUESTS } from './examples.js';
 import { grammarOf } from './grammar.js';
 import type { Plan } from './plan.js';
 import { cacheSalt, knowingCache } from './prompt-cache.js';
@@ -14,19 +17,21 @@ import { cacheSalt, knowingCache } from './prompt-cache.js';
 const route = createRoute({
   method: 'post',
   path: '/v1/route',
+  operationId: 'explainRoute',
+  tags: ['Text'],
   summary: 'Which tier would run a completion request, what each would take, and why',
-  request: { body: { required: true, content: { 'application/json': { schema: completionRequestSchema } } } },
+  request: { headers: budgetHeaders, body: { required: true, content: { 'application/json': { schema: completionRequestSchema, examples: COMPLETION_REQUESTS } } } },
   responses: {
-    200: { description: 'The decision, a refusal included.', content: { 'application/json': { schema: routeAnswerSchema } } },
-    ...errorResponses(400, 401, 404, 413, 429),
+    200: { description: 'The decision, a refusal included.', headers: { ...REQUEST_ID, ...RATE_LIMITS }, content: { 'application/json': { schema: routeAnswerSchema } } },
+    ...errorResponses(400, 401, 404, 405, 413, 429, 500),
   },
 });
 
-export function registerRoute(app: App, { engine, router, grammars, budgetDefaults }: Pick<AppDeps, 'engine' | 'router' | 'grammars' | 'budgetDefaults'>): void {
+export function registerRoute(app: App, { engine, router, grammars, aliases, budgetDefaults }: Pick<AppDeps, 'engine' | 'router' | 'grammars' | 'aliases' | 'budgetDefaults'>): void {
   app.openAPIRegistry.registerPath(route);
   app.post(route.path, async function explain(c) {
-    const body = await readBody(c.req.raw, completionRequestSchema);
-    const plan = planCompletion(body, arrivalOf(c), engine.manifests, budgetDefaults, await grammarOf(body, grammars));
+    const body = unaliased(await readBody(c.req.raw, completionRequestSchema), aliases);
+    const plan = planCompletion(body, arrivalOf(c), engine.manifests, budgetDefaults, await grammarOf(body, grammars, c.req.raw.signal));
     const salt = await cacheSalt(c.var.client, c.req.header('authorization'));
     return c.json(answer(plan, router.policy, router.explain(knowingCache(engine, plan, salt))));
   });

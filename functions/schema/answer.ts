@@ -23,6 +23,9 @@ export const usageSchema = z
   })
   .openapi('Usage', { description: 'In bytes: one token is one byte, or a mark in a chat that says whose turn begins or ends.' });
 
+/** A union: the document generator has no other way to write a reference that may be null. */
+export const usageOfChunk = z.union([usageSchema, z.null()]).optional();
+
 /** What the router promised and what came of it. */
 export const stlmReportSchema = z
   .object({
@@ -44,6 +47,11 @@ export const stlmReportSchema = z
     prompt_patches: z.int().meta({ description: 'Patches of the prompt that were read: fewer than it has where it outgrew the context.' }),
     decoded_patches: z.int(),
     context_truncated: z.boolean(),
+    energy_joules: z.number().meta({ description: 'An estimate: the time of the runs, shared ones shared out, by the cores of a run and by `energy_watts_per_core`.' }),
+    energy_source: z.enum(['rapl', 'cpu_time']).meta({
+      description: "Where the watts come from. `rapl`: the processor's counters, shared out over all busy cores of the machine. `cpu_time`: a setting of the deployment.",
+    }),
+    energy_watts_per_core: z.number().meta({ description: 'What a busy core takes.' }),
   })
   .openapi('StlmReport');
 

@@ -4,7 +4,7 @@
  * @module
  */
 import { z } from '@hono/zod-openapi';
-import { answerFields, finishReason, stlmReportSchema, usageSchema } from './answer.js';
+import { answerFields, finishReason, stlmReportSchema, usageOfChunk, usageSchema } from './answer.js';
 import { bounded, listOf } from './bounded.js';
 import { chatLogprobsSchema } from './logprobs.js';
 import { notYet } from './not-yet.js';
@@ -17,7 +17,7 @@ const MAX_PARTS = 16;
 const MAX_CHAT_LOGPROBS = 20;
 
 /** Looks at no element: a megabyte of wrong ones would be a second of work. */
-const none = z.custom((value) => Array.isArray(value) && value.length === 0);
+const none = z.custom((value) => Array.isArray(value) && value.length === 0).meta({ type: 'array', maxItems: 0 });
 
 const textPart = z.object({ type: z.literal('text'), text: z.string() });
 
@@ -45,14 +45,17 @@ export function textOfMessage({ content }: Pick<ChatMessage, 'content'>): string
 
 export const isSystem = ({ role }: Pick<ChatMessage, 'role'>): boolean => role === 'system' || role === 'developer';
 
-/** The forms that chats had in training: the system's text first if at all, and a user's at the end, to be answered. */
+/**
+ * The forms that chats had in training: the system's text first if at all, and a user's at the end, to be answered. Instructions alone
+ * are what is to be answered.
+ */
 function checkOrder(messages: readonly ChatMessage[], context: z.core.$RefinementCtx): void {
   const issue = (index: number, field: string, text: string) => context.addIssue({ code: 'custom', path: [index, field], message: text });
   const late = messages.findIndex((one, index) => isSystem(one) && !isSystem(messages[index - 1] ?? one));
   if (late >= 0) issue(late, 'role', 'expected system and developer messages before all others');
   const last = messages.at(-1);
   if (last === undefined) return;
-  if (last.role !== 'user') issue(messages.length - 1, 'role', 'expected the last message to be of the user');
+  if (last.role !== 'user' && !messages.every(isSystem)) issue(messages.length - 1, 'role', 'expected the last message to be of the user');
   else if (textOfMessage(last).trim() === '') issue(messages.length - 1, 'content', 'expected the last message to say something');
 }
 
@@ -71,7 +74,7 @@ export const chatRequestSchema = z
     parallel_tool_calls: notYet(z.boolean()),
     functions: notYet(none),
     function_call: notYet(z.literal('none')),
-    modalities: notYet(z.custom((value) => Array.isArray(value) && value.length === 1 && value[0] === 'text')),
+    modalities: notYet(z.custom((value) => Array.isArray(value) && value.length === 1 && value[0] === 'text').meta({ const: ['text'] })),
     audio: notYet(z.null()),
     prediction: notYet(z.null()),
     reasoning_effort: notYet(z.literal('none')),
@@ -120,7 +123,7 @@ export const chatChunkSchema = z
         finish_reason: finishReason.nullable(),
       }),
     ),
-    usage: usageSchema.nullish(),
+    usage: usageOfChunk,
     stlm: stlmReportSchema.optional(),
   })
   .openapi('ChatCompletionChunk');

@@ -5,7 +5,7 @@
  * @module
  */
 import { z } from '@hono/zod-openapi';
-import { answerFields, finishReason, stlmReportSchema, usageSchema } from './answer.js';
+import { answerFields, finishReason, stlmReportSchema, usageOfChunk, usageSchema } from './answer.js';
 import { completionLogprobsSchema } from './logprobs.js';
 import { SPECIAL } from './patch-rule.js';
 import { DEFAULT_MAX_BYTES, MAX_BYTES, MAX_CHOICES, hasWordsOrForm, STREAM_OPTIONS_ISSUE, streamsIfOptions, textRequestFields, WORDS_OR_FORM_ISSUE } from './request.js';
@@ -126,7 +126,7 @@ export const completionChunkSchema = z
   .object({
     ...shared,
     choices: z.array(z.object({ text: z.string(), index: z.int(), logprobs: completionLogprobsSchema.nullable(), finish_reason: finishReason.nullable() })),
-    usage: usageSchema.nullish(),
+    usage: usageOfChunk,
     stlm: stlmReportSchema.optional(),
   })
   .openapi('CompletionChunk');

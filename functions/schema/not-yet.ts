@@ -5,9 +5,10 @@ import { z } from '@hono/zod-openapi';
  * client believes it had an effect.
  */
 export function notYet(neutral: z.ZodType) {
+  const { $schema: _, ...accepted } = z.toJSONSchema(neutral.nullable(), { unrepresentable: 'any' });
   return z
     .unknown()
     .refine((value) => value === undefined || value === null || neutral.safeParse(value).success, 'not supported yet')
     .optional()
-    .openapi({ description: 'Not supported yet: only the neutral value is accepted.' });
+    .openapi({ ...(accepted as object), description: 'Not supported yet: only the neutral value is accepted.' });
 }

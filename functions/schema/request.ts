@@ -15,7 +15,8 @@ export const MAX_BUDGET_MS = 600_000;
 
 const stopText = z.string().min(1).max(256);
 
-const byteKey = z.string().regex(/^(?:\d|[1-9]\d|1\d\d|2[0-4]\d|25[0-5])$/, 'expected byte values 0-255 as keys');
+const BYTE = /^(?:\d|[1-9]\d|1\d\d|2[0-4]\d|25[0-5])$/;
+const byteKey = z.string().regex(BYTE, 'expected byte values 0-255 as keys');
 
 const budgetMs = z.number().positive().max(MAX_BUDGET_MS);
 
@@ -30,8 +31,10 @@ const responseFormat = z
   ])
   .meta({ description: 'The form of the text: `json_object` is any JSON object, `json_schema` one that the schema describes. It always parses, if its budget lets it end.' });
 
+export const modelName = z.string().min(1).max(64);
+
 export const textRequestFields = {
-  model: z.string().min(1).max(64).meta({
+  model: modelName.meta({
     description: '`stlm-auto` routes by latency budget, also as `stlm-auto@80ms`; a tier id pins that tier.',
     example: 'stlm-auto',
   }),
@@ -58,7 +61,7 @@ export const textRequestFields = {
     .nullish(),
   logit_bias: bounded(256, z.record(byteKey, z.number().min(-100).max(100)))
     .nullish()
-    .meta({ description: 'Byte value to the bias added to its logit.' }),
+    .meta({ description: 'Byte value to the bias added to its logit.', propertyNames: { pattern: BYTE.source }, maxProperties: 256 }),
   regex: z.string().min(1).max(MAX_REGEX).nullish().meta({
     description: 'The whole text will match it: JavaScript syntax, without looking around or back. It ends when it cannot go on.',
   }),

@@ -4,9 +4,9 @@ import { chatModels } from '../node/engine-models.js';
 import { type ServerProcess, startServer } from '../server-process.js';
 
 /** `stop` removes the models too. */
-export async function startChatServer(): Promise<ServerProcess> {
+export async function startChatServer(environment: Record<string, string> = {}): Promise<ServerProcess> {
   const folder = await chatModels();
-  const server = await startServer({ STLM_ARTIFACTS: folder });
+  const server = await startServer({ ...environment, STLM_ARTIFACTS: folder });
   const stop = async () => {
     const code = await server.stop();
     await rm(folder, { recursive: true });

@@ -41,11 +41,18 @@ describe('the configuration', () => {
     ['STLM_TIERS', '../secrets'],
     ['STLM_POLICY', 'luck-first'],
     ['STLM_POLICY', 'fixed:'],
+    ['STLM_ALIASES', 'gpt-4o'],
+    ['STLM_ALIASES', 'gpt-4o=stlm-auto=more'],
+    ['STLM_WATTS_PER_CORE', '0'],
     ['LOG_LEVEL', 'loud'],
     ['STLM_OPEN', 'maybe'],
   ])('refuses %s=%s by name', (name, value) => {
     expect(() => readConfig({ [name]: value })).toThrow(ConfigError);
     expect(() => readConfig({ [name]: value })).toThrow(name);
+  });
+
+  test('takes other names of models', () => {
+    expect([...readConfig({ STLM_ALIASES: 'gpt-4o-mini=stlm-auto, gpt-4o = stlm-100m@2s' }).aliases]).toEqual([['gpt-4o-mini', 'stlm-auto'], ['gpt-4o', 'stlm-100m@2s']]);
   });
 
   test('takes an empty variable for one that is not set', () => {

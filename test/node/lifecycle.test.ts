@@ -100,6 +100,7 @@ describe('a server that cannot start', () => {
     [{ STLM_MEMORY_MB: '1', STLM_ARTIFACTS: 'test/fixtures/models' }, 'STLM_MEMORY_MB'],
     [{ STLM_ARTIFACTS: 'no/such/folder' }, 'no/such/folder'],
     [{ STLM_POLICY: 'fixed:nope', STLM_ARTIFACTS: 'test/fixtures/models' }, 'STLM_POLICY: there is no usable nope'],
+    [{ STLM_ALIASES: 'gpt-4o=stlm-1b', STLM_ARTIFACTS: 'test/fixtures/models' }, 'STLM_ALIASES: there is no usable stlm-1b'],
     [{ STLM_PRELOAD: 'stlm-tiny,stlm-1b', STLM_ARTIFACTS: 'test/fixtures/models' }, 'STLM_PRELOAD: there is no usable stlm-1b'],
     [{ HOST: '0.0.0.0' }, 'STLM_KEYS'],
     [{ STLM_KEYS: 'no/such/file' }, 'no/such/file'],

@@ -18,8 +18,9 @@ async function warmedUp(script: Script, chatTiers: readonly string[] = [], statu
   const logger = { info: write('info'), warn: write('warn'), error: write('error') };
   const rehearsed: string[] = [];
   const warmed: string[] = [];
+  const widen = async ({ tier }: Placement) => void warmed.push(`${tier} wider`);
   const warm = async ({ tier }: Placement, when = 'now') => void warmed.push(`${tier} ${when}`);
-  const router = { policy: 'budget-first', route: endless as never, explain: endless as never, progress: () => {}, observe: () => {}, warm };
+  const router = { policy: 'budget-first', route: endless as never, explain: endless as never, progress: () => {}, observe: () => {}, warm, widen };
   const app = {
     request: async (path: unknown) => {
       rehearsed.push(String(path));
@@ -47,7 +48,7 @@ test('the log names every quarantined tier with its reason', async () => {
 });
 
 test('the larger tiers load once the smallest is proven, when their workers are idle, but for those in quarantine', async () => {
-  expect((await warmedUp(says(['golden']))).warmed).toEqual(['stlm-small now', 'stlm-huge idle']);
+  expect((await warmedUp(says(['golden']))).warmed).toEqual(['stlm-small now', 'stlm-huge idle', 'stlm-huge wider']);
 });
 
 test('a model that does not give its golden text is a warning', async () => {

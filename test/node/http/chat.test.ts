@@ -131,16 +131,17 @@ describe('the prompt', () => {
   });
 
   test.each([
-    ['a developer for a system message', [{ role: 'developer', content: 'Be kind.' }, ...hello], 'system: Be kind.'],
-    ['several of them as one', [{ role: 'system', content: 'Be kind.' }, { role: 'developer', content: 'Be brief.' }, ...hello], 'system: Be kind.\nBe brief.'],
-    ['parts of text as lines', [{ role: 'system', content: [{ type: 'text', text: 'Be' }, { type: 'text', text: 'kind.' }] }, ...hello], 'system: Be\nkind.'],
-    ['an answer as it was given', [...hello, { role: 'assistant', content: 'Hi.', refusal: null }, ...hello], 'user: Hello!|assistant: Hi.'],
+    ['a developer for a system message', [{ role: 'developer', content: 'Be kind.' }, ...hello], 'system: Be kind.|user: Hello!'],
+    ['several of them as one', [{ role: 'system', content: 'Be kind.' }, { role: 'developer', content: 'Be brief.' }, ...hello], 'system: Be kind.\nBe brief.|user: Hello!'],
+    ['instructions alone as what is asked', [{ role: 'developer', content: 'Be kind.' }, { role: 'system', content: 'Be brief.' }], 'user: Be kind.\nBe brief.'],
+    ['parts of text as lines', [{ role: 'system', content: [{ type: 'text', text: 'Be' }, { type: 'text', text: 'kind.' }] }, ...hello], 'system: Be\nkind.|user: Hello!'],
+    ['an answer as it was given', [...hello, { role: 'assistant', content: 'Hi.', refusal: null }, ...hello], 'user: Hello!|assistant: Hi.|user: Hello!'],
   ])('takes %s', async (_name, messages, turns) => {
     await open();
     await body({ messages });
     const names = new Map([263, 264, 265].map((id, index) => [id, `${['system', 'user', 'assistant'][index]}: `]));
     const read = document().slice(1).map((id) => names.get(id) ?? (id === 266 ? '|' : String.fromCodePoint(id))).join('');
-    expect(read).toBe(`${turns}|user: Hello!|assistant: `);
+    expect(read).toBe(`${turns}|assistant: `);
   });
 
   test('is of a class whose lengths are no completion\'s, stop strings or not', async () => {
@@ -232,7 +233,7 @@ describe('a wrong field is refused by name', () => {
     ['messages', [{ role: 'tool', content: 'x', tool_call_id: '1' }, ...hello]],
     ['messages', [...hello, { role: 'system', content: 'Be kind.' }, ...hello]],
     ['messages', [...hello, { role: 'assistant', content: 'Hi' }]],
-    ['messages', [{ role: 'system', content: 'Be kind.' }]],
+    ['messages', [{ role: 'system', content: ' ' }]],
     ['messages', [{ ...user('x'), name: 'Ann' }]],
     ['messages', [{ role: 'assistant', content: 'x', tool_calls: [{}] }, ...hello]],
     ['max_tokens', 0],

@@ -34,6 +34,8 @@ describe('a completion', () => {
     const { stlm } = await body(says(['upon ', 'a time']), { latency_budget_ms: 800 });
     expect(stlm).toMatchObject({ tier: 'stlm-small', stop_cause: 'eod', load_state: 'warm', budget_ms: 800, budget_source: 'latency_budget_ms' });
     expect(stlm).toMatchObject({ queue_ms: 1, load_ms: 0, prefill_ms: 2, decode_ms: 3, bytes_per_second: 2_200 });
+    // Two threads at 5 W for 5 ms.
+    expect(stlm).toMatchObject({ energy_joules: 0.05, energy_source: 'cpu_time', energy_watts_per_core: 5 });
     expect(stlm.actual_ms).toBeGreaterThan(0);
     expect(stlm.time_to_first_byte_ms).toBeLessThanOrEqual(stlm.actual_ms);
   });

@@ -111,6 +111,29 @@ describe('/v1/models', () => {
   });
 });
 
+describe('another name of a model', () => {
+  const aliases = new Map([
+    ['gpt-4o-mini', 'stlm-auto@2s'],
+    ['constructor', 'stlm-small'],
+  ]);
+
+  test('is listed, retrieved and answered, with the budget it was given', async () => {
+    server = await listen(new ScriptedEngine(says(['ok'])), { aliases });
+    const { data } = (await get('/v1/models')).json as { data: { id: string }[] };
+    expect(data.map(({ id }) => id)).toEqual(['stlm-auto', 'stlm-small', 'gpt-4o-mini', 'constructor']);
+    expect((await get('/v1/models/constructor')).json).toMatchObject({ id: 'constructor', stlm: { parameters: 1_000_000 } });
+    const answer = await (await server.post('/v1/completions', { model: 'gpt-4o-mini', prompt: 'Once' })).json();
+    expect(answer).toMatchObject({ model: 'stlm-small', stlm: { budget_ms: 2_000, budget_source: 'model' } });
+    const route = await (await server.post('/v1/route', { model: 'constructor', prompt: 'Once' })).json();
+    expect(route).toMatchObject({ tier: 'stlm-small', reason: 'pinned' });
+  });
+
+  test('is nothing that an object has by itself', async () => {
+    server = await listen(new ScriptedEngine(says(['ok'])), { aliases });
+    for (const model of ['__proto__', 'toString']) expect((await server.post('/v1/completions', { model, prompt: 'Once' })).status).toBe(404);
+  });
+});
+
 describe('/v1/route', () => {
   test('says which tier would run, from which budget, without running it', async () => {
     const engine = new ScriptedEngine(says([]));
@@ -133,20 +156,6 @@ describe('/v1/route', () => {
     const response = await server.post('/v1/route', { model: 'stlm-auto', prompt: 7 });
     expect(response.status).toBe(400);
     expect(await response.json()).toMatchObject({ error: { param: 'prompt' } });
-  });
-});
-
-describe('/openapi.json', () => {
-  test('describes every route, with the schemas that validate', async () => {
-    server = await listen(new ScriptedEngine(says([])));
-    const { json } = await get('/openapi.json');
-    expect(json).toMatchObject({ openapi: '3.1.0' });
-    expect(Object.keys(json['paths'] as object).toSorted()).toEqual(['/healthz', '/readyz', '/v1/chat/completions', '/v1/completions', '/v1/models', '/v1/models/{id}', '/v1/route']);
-    const { schemas } = json['components'] as { schemas: Record<string, { properties: Record<string, object>; required: string[] }> };
-    expect(schemas['CompletionRequest']!.required).toEqual(['model', 'prompt']);
-    expect(schemas['ChatCompletionRequest']!.required).toEqual(['model', 'messages']);
-    expect(schemas['CompletionRequest']!.properties['temperature']).toMatchObject({ minimum: 0, maximum: 2 });
-    expect(Object.keys(schemas)).toEqual(expect.arrayContaining(['ChatCompletion', 'ChatCompletionChunk', 'Completion', 'CompletionChunk', 'Error', 'Problem', 'StlmReport']));
   });
 });
 

@@ -37,8 +37,9 @@ describe('GET /metrics', () => {
     expect(metrics).not.toContain('any-of-a-million-names');
   });
 
-  test('says where time went, how good the prediction was, and what state each tier is in', () => {
+  test('says where time and energy went, how good the prediction was, and what state each tier is in', () => {
     expect(value('stlm_stage_seconds_total', { stage: 'decode' })).toBeCloseTo(0.006);
+    expect(value('stlm_energy_joules_total', { tier: 'stlm-small', source: 'cpu_time' })).toBeCloseTo(0.1);
     expect(value('stlm_prediction_ratio_count', { tier: 'stlm-small' })).toBe(2);
     expect(value('stlm_tier_state', { tier: 'stlm-small', state: 'ready' })).toBe(1);
     expect(value('stlm_tier_state', { tier: 'stlm-small', state: 'cold' })).toBe(0);

@@ -17,6 +17,7 @@ async function refusing(refusal: Refusal, budgets: object = {}): Promise<Respons
     progress: () => undefined,
     observe: () => undefined,
     warm: async () => undefined,
+    widen: async () => undefined,
   };
   server = await listen(new ScriptedEngine(says(['ok'])), { router });
   return server.post('/v1/completions', { ...valid, ...budgets });
@@ -60,9 +61,10 @@ describe("the router's refusals", () => {
     expect(response.headers.get('retry-after-ms')).toBe('400');
   });
 
-  test('no usable tier is a 503', async () => {
+  test('no usable tier is a 503 with Retry-After', async () => {
     const response = await refusing({ kind: 'unavailable', tiers: [] });
     expect(response.status).toBe(503);
+    expect(response.headers.get('retry-after')).toBe('5');
     expect(await response.json()).toMatchObject({ error: { code: 'tier_unavailable' } });
   });
 

@@ -6,6 +6,7 @@ import { serve } from '@hono/node-server';
 import { KeyRing } from '../../../functions/access/keys.js';
 import { Limits } from '../../../functions/access/limits.js';
 import { createApp } from '../../../functions/app.js';
+import { EnergyMeter } from '../../../functions/energy/energy.js';
 import { Drain } from '../../../functions/drain.js';
 import type { Engine } from '../../../functions/engine/types.js';
 import { compileGrammar, type GrammarSource } from '../../../functions/grammar/grammars.js';
@@ -13,6 +14,7 @@ import { PrometheusMetrics } from '../../../functions/metrics/prometheus.js';
 import { Readiness } from '../../../functions/readiness.js';
 import { BUDGET_DEFAULTS } from '../../../functions/router/budget.js';
 import { createRouter } from '../../../functions/router/router.js';
+import type { Aliases } from '../../../functions/schema/model.js';
 import type { Key } from '../../../functions/schema/keys.js';
 import type { Router } from '../../../functions/router/types.js';
 import type { LogRecord } from '../../../functions/schema/decision-log.js';
@@ -30,7 +32,7 @@ export interface TestServer {
 
 const nowMs = () => performance.timeOrigin + performance.now();
 
-export async function listen(engine: Engine, parts: { router?: Router; keys?: readonly Key[] } = {}): Promise<TestServer> {
+export async function listen(engine: Engine, parts: { router?: Router; keys?: readonly Key[]; aliases?: Aliases } = {}): Promise<TestServer> {
   const log: object[] = [];
   const write = (fields: object, message: string) => void log.push({ ...fields, message });
   const logger = { info: write, warn: write, error: write };
@@ -41,7 +43,7 @@ export async function listen(engine: Engine, parts: { router?: Router; keys?: re
   const { keys = [] } = parts;
   const access = { keys: new KeyRing(keys), limits: new Limits(keys) };
   const grammars = { compile: async (source: GrammarSource) => compileGrammar(source) };
-  const app = createApp({ engine, router, budgetDefaults: BUDGET_DEFAULTS, access, grammars, drain, readiness, logger, metrics: new PrometheusMetrics(engine), nowMs, newId: () => crypto.randomUUID() });
+  const app = createApp({ engine, router, aliases: parts.aliases ?? new Map(), budgetDefaults: BUDGET_DEFAULTS, access, grammars, drain, readiness, logger, metrics: new PrometheusMetrics(engine), energy: new EnergyMeter(() => ({ wattsPerCore: 5, source: 'cpu_time' }), 2), nowMs, newId: () => crypto.randomUUID() });
   const server = serve({ fetch: app.fetch, port: 0, hostname: '127.0.0.1' }) as Server;
   await once(server, 'listening');
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;

@@ -65,8 +65,9 @@ describe('a latency budget', () => {
     expect(() => parseBudget(request)).toThrow(expect.objectContaining({ name: 'BudgetError', field }));
   });
 
-  test('is refused in the suffix even when the body decides, because the model cannot be known', () => {
+  test('is refused in the suffix and in the header even when the body decides', () => {
     expect(() => parseBudget(input({ model: 'stlm-auto@soon', latency_budget_ms: 80 }))).toThrow(BudgetError);
+    expect(() => parseBudget(input({ latency_budget_ms: 80 }, { 'x-latency-budget-ms': 'soon' }))).toThrow(BudgetError);
   });
 
   test.each([

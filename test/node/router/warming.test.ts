@@ -27,6 +27,7 @@ function warmingOf() {
     engine: {
       isWarm: ({ tier, worker }) => warm.has(`${tier}/${worker}`),
       load: (placement) => new Promise((resolve, reject) => loads.push({ placement, resolve, reject })),
+      widen: async ({ worker }) => void events.push(`widen ${worker}`),
       // oxlint-disable-next-line require-yield
       async *generate() {
         probes += 1;
@@ -39,6 +40,7 @@ function warmingOf() {
     isMeasured: (tier) => measured.has(tier),
     onStart: ({ worker }) => events.push(`start ${worker}`),
     onEnd: ({ worker }, loadMs) => events.push(`end ${worker} ${loadMs}`),
+    onWiden: ({ tier }) => measured.delete(tier),
     onProbe: ({ tier }) => measured.add(tier),
   });
   return { warming, loads, busy, warm, events, probes: () => probes, pass: (ms: number) => (now += ms) };
@@ -137,4 +139,20 @@ describe('loading a tier', () => {
     loads[1]?.resolve(120);
     await flight;
   });
+});
+
+test('widening waits until its worker is idle, blocks it meanwhile, and has the tier measured anew', async () => {
+  const { warming, busy, warm, events, probes } = warmingOf();
+  const placement = { tier: 'stlm-50m', worker: 0 };
+  warm.add('stlm-50m/0');
+  busy.add(0);
+  const flight = warming.widenWhenIdle(placement);
+  await Promise.resolve();
+  expect(events).toEqual([]);
+  busy.delete(0);
+  warming.loadWanted();
+  await flight;
+  expect(events).toEqual(['widen 0', 'start 0', 'end 0 undefined']);
+  expect(probes()).toBeGreaterThan(0);
+  expect(warming.isLoading(placement)).toBe(false);
 });
