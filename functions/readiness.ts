@@ -56,7 +56,7 @@ export class Readiness {
     if (manifest === undefined || worker === undefined) return UNPROVEN;
     const decoded: number[] = [];
     const generation = this.#engine.generate({ tier, worker }, goldenOptions(manifest), new AbortController().signal);
-    for await (const bytes of generation) decoded.push(...bytes);
+    for await (const { bytes } of generation) decoded.push(...bytes);
     const proof = compare(decoded, textOf(manifest.golden.ids));
     this.#proofs.set(tier, proof);
     return proof;

@@ -5,6 +5,7 @@
  */
 import type { ChatChunk, ChatCompletion, ChatRequest } from '../schema/chat.js';
 import type { Completion, CompletionChunk, CompletionRequest } from '../schema/completion.js';
+import type { ChatLogprobs, CompletionLogprobs } from '../schema/logprobs.js';
 import type { Model, ModelList } from '../schema/model.js';
 import type { RouteAnswer } from '../schema/route.js';
 import { apiError, ConnectionError, ProtocolError } from './errors.js';
@@ -38,11 +39,13 @@ export type CompleteOptions = Options<CompletionRequest>;
 export type ChatOptions = Options<ChatRequest>;
 
 /** One piece of a streamed text; the last one carries the whole chunk's report as `stlm`. */
-export interface Piece {
+export interface Piece<Logprobs = CompletionLogprobs> {
   readonly text: string;
   /** Which of several choices. */
   readonly index: number;
   readonly finishReason: string | null;
+  /** Of its bytes, if they were asked for. */
+  readonly logprobs?: Logprobs;
   readonly stlm?: Completion['stlm'];
 }
 
@@ -67,9 +70,9 @@ export class Stlm {
   }
 
   /** Continues a text piece by piece, as it is written. Leaving the loop ends the work on the server. */
-  async *stream(options: CompleteOptions, call?: CallOptions): AsyncGenerator<Piece, void, void> {
+  async *stream(options: CompleteOptions, call?: CallOptions): AsyncGenerator<Piece<CompletionLogprobs>, void, void> {
     for await (const { choices, stlm } of this.#chunks<CompletionChunk>('/completions', options, call)) {
-      for (const { text, index, finish_reason: finishReason } of choices) yield { text, index, finishReason, ...(stlm && { stlm }) };
+      for (const { text, index, finish_reason: finishReason, logprobs } of choices) yield { text, index, finishReason, ...(logprobs && { logprobs }), ...(stlm && { stlm }) };
     }
   }
 
@@ -78,10 +81,10 @@ export class Stlm {
     return this.#answer<ChatCompletion>('/chat/completions', options, call);
   }
 
-  async *streamChat(options: ChatOptions, call?: CallOptions): AsyncGenerator<Piece, void, void> {
+  async *streamChat(options: ChatOptions, call?: CallOptions): AsyncGenerator<Piece<ChatLogprobs>, void, void> {
     for await (const { choices, stlm } of this.#chunks<ChatChunk>('/chat/completions', options, call)) {
-      for (const { delta, index, finish_reason: finishReason } of choices) {
-        yield { text: delta.content ?? '', index, finishReason, ...(stlm && { stlm }) };
+      for (const { delta, index, finish_reason: finishReason, logprobs } of choices) {
+        yield { text: delta.content ?? '', index, finishReason, ...(logprobs && { logprobs }), ...(stlm && { stlm }) };
       }
     }
   }

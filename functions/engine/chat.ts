@@ -6,7 +6,7 @@
  * @module
  */
 import type { ChatTemplate } from '../schema/manifest.js';
-import { countPromptPatches, PATCH_CAP, PatchSplitter } from './patch.js';
+import { ending, markedPatches } from './excerpt.js';
 
 export interface Turn {
   readonly role: keyof ChatTemplate['roles'];
@@ -30,9 +30,9 @@ export function turn(role: Turn['role'], text: string): Turn {
   return sized(role, new TextEncoder().encode(text));
 }
 
-/** `countPromptPatches` counts the begin of a document, as the mark of a role a patch of its own; the rest ends with `end_of_turn`. */
+/** The mark of a role is a patch of its own; `end_of_turn` closes the last one. */
 function sized(role: Turn['role'], bytes: Uint8Array): Turn {
-  return { role, bytes, patches: countPromptPatches(bytes) + 1 };
+  return { role, bytes, patches: markedPatches(bytes) + 1 };
 }
 
 /**
@@ -52,7 +52,7 @@ export function fitChat(turns: readonly Turn[], contextPatches: number, replyPat
   // Instructions that would leave the question less than half are no use to it.
   const isTooMuch = patchesOf([...system, asked]) > roomPatches && patchesOf(system) > roomPatches / 2;
   const instructions = isTooMuch ? [] : system;
-  const question = ending(asked, roomPatches - patchesOf(instructions));
+  const question = shortened(asked, roomPatches - patchesOf(instructions));
 
   let leftPatches = roomPatches - patchesOf([...instructions, question]);
   let first = said.length - 1;
@@ -76,24 +76,10 @@ export function replyPrompt(turns: readonly Turn[], { roles, endOfTurn }: ChatTe
   return ids;
 }
 
-/** The end of a turn from where a patch starts, which is mostly a word, so that it takes at most `patches`. */
-function ending(whole: Turn, patches: number): Turn {
-  if (whole.patches <= patches) return whole;
-  // The mark of the role takes a patch; that of the end closes the last one.
-  const textPatches = Math.max(1, patches - 1);
-  // What lies further back than so many longest patches cannot be kept, and may be a megabyte.
-  const tail = whole.bytes.subarray(-(textPatches + 1) * PATCH_CAP);
-  const splitter = new PatchSplitter();
-  const starts = [0];
-  for (let index = 0; index < tail.length; index += 1) if (splitter.endsPatch(tail[index] as number)) starts.push(index + 1);
-  let start = starts.at(-textPatches) as number;
-  // A patch that ended at its cap may have cut a character in two.
-  while (isInsideCharacter(tail[start])) start += 1;
-  return sized(whole.role, tail.slice(start));
-}
-
-function isInsideCharacter(byte: number | undefined): boolean {
-  return byte !== undefined && (byte & 0xc0) === 0x80;
+/** The end of a turn, so that it takes at most `patches`. */
+function shortened(whole: Turn, patches: number): Turn {
+  // The mark of the role takes a patch.
+  return whole.patches <= patches ? whole : sized(whole.role, ending(whole.bytes, Math.max(1, patches - 1)));
 }
 
 function patchesOf(turns: readonly Turn[]): number {

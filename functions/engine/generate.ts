@@ -1,21 +1,24 @@
 /**
- * One text as a state machine: what it reads in its next run, and what it makes of the answer. A prompt is read in bounded chunks,
- * the last of which also decodes the first patch; then every run decodes a patch. Knows no queue and runs nothing: between two runs
- * the caller may run other texts, cancel this one, or stop.
+ * One text as a state machine: what it reads in its next run, and what it makes of the answer. A prompt is read in bounded chunks, each
+ * of which may be scored and the last of which also decodes the first patch; then every run decodes a patch. Knows no queue and runs
+ * nothing: between two runs the caller may run other texts, cancel this one, or stop.
  *
  * @module
  */
 import { Guide } from './guide.js';
 import { KvCache, type TrunkShape } from './kv-cache.js';
+import { LogprobLog, type RowLogprobs } from './logprobs.js';
 import type { Pace } from './pace.js';
-import { isWordByte, PATCH_CAP, SPECIAL, splitPrompt } from './patch.js';
+import { PATCH_CAP, type PromptPatches, SPECIAL, splitPrompt } from './patch.js';
+import { PatchSampling } from './patch-sampling.js';
 import type { Prefix, PrefixCache } from './prefix-cache.js';
+import { PromptScore } from './prompt-score.js';
 import type { Reading } from './run-inputs.js';
-import { nucleusRow, PatchNoise, SeededRandom } from './sample.js';
+import { RunTimes, type TimedRun } from './run-times.js';
 import type { Session } from './session.js';
-import { StopScanner } from './stop.js';
-import type { GenerateOptions, GenerateResult, StopCause } from './types.js';
+import type { GenerateOptions, GenerateResult, Piece, StopCause } from './types.js';
 import { keptPatches, PatchWindow } from './window.js';
+import { WrittenText } from './written-text.js';
 
 export interface ModelShape {
   readonly trunk: TrunkShape;
@@ -43,16 +46,13 @@ export interface GenerationOutcome extends Omit<GenerateResult, 'timings'> {
 }
 
 /** What a run gave one of its texts. */
-export interface RunResult {
+export interface RunResult extends TimedRun {
   /** float32 [patches, layers x 2 x kvHeads x headDim]. */
   readonly newkv: Float32Array;
   /** The patch decoded, int32 [turns], padded after its end; undefined if the run only read. */
   readonly turns: Int32Array | undefined;
-  /** That shared the run. */
-  readonly texts: number;
-  readonly ranMs: number;
-  /** What the run would have taken for this text alone. */
-  readonly aloneMs: number;
+  /** Of each patch scored, or of the one decoded; none if they were not asked for. A decoded patch is the last. */
+  readonly logprobs: readonly RowLogprobs[];
 }
 
 /** What is expected of a text's patches before it has many: three tiers' held-out text has 5.1 to 5.2 bytes a patch. */
@@ -63,49 +63,49 @@ const USUAL_PATCHES = 4;
 export class Generation {
   readonly #parts: GenerationParts;
   readonly #options: GenerateOptions;
+  readonly #prompt: PromptPatches;
   readonly #promptPatches: number;
   readonly #window: PatchWindow;
-  readonly #noise: PatchNoise;
-  readonly #nucleus: Float32Array;
-  readonly #scanner: StopScanner;
+  readonly #sampling: PatchSampling;
   readonly #guide: Guide | undefined;
+  readonly #text: WrittenText;
+  readonly #times = new RunTimes();
   readonly cache: KvCache;
   #reading: Reading | undefined;
+  /** Until the prompt has been scored. */
+  #score: PromptScore | undefined;
+  readonly #scoredPatches: number;
+  #scored: Piece[] = [];
   /** As much of the prompt as has been read, in the prefix cache; undefined once that no longer holds it. */
   #prefix: Prefix<Float32Array> | undefined;
   #cachedPatches = 0;
   #cachedBytes = 0;
   /** The prompt's unfinished patch: the next decoded patch begins with it, and it is not part of the text. */
   #forced: Uint8Array;
-  /** Of the last patch; their noise is used up. */
-  #spentTurns: number = PATCH_CAP;
-  /** Certain to be text, and not yet taken. */
-  #released: number[] = [];
-  #generatedBytes = 0;
-  #releasedBytes = 0;
   #decodedPatches = 0;
-  #prefillMs = 0;
-  #decodeRuns = 0;
-  #decodeTexts = 0;
-  #decodeMs = 0;
-  #decodeAloneMs = 0;
   #outcome: GenerationOutcome | undefined;
 
   constructor(parts: GenerationParts, options: GenerateOptions & { readonly seed: number }) {
     const prompt = splitPrompt(options.prompt);
+    const { contextPatches } = parts.shape;
     this.#parts = parts;
     this.#options = options;
     this.#forced = prompt.unfinished;
-    this.#window = new PatchWindow(parts.shape.contextPatches, prompt);
-    this.#promptPatches = this.#window.patches;
+    this.#window = new PatchWindow(contextPatches, prompt);
+    this.#scoredPatches = options.scoresPrompt === true ? patchesToRead(prompt, options.maxBytes) : 0;
+    if (this.#scoredPatches > 0) {
+      this.#score = new PromptScore(prompt, this.#scoredPatches, contextPatches);
+      this.#window.look(prompt, this.#score.window);
+    }
+    this.#prompt = prompt;
+    this.#promptPatches = this.#scoredPatches || this.#window.patches;
     this.cache = new KvCache(parts.session, parts.shape.trunk, this.#window.patches);
-    this.#noise = new PatchNoise(options, new SeededRandom(options.seed));
-    this.#nucleus = nucleusRow(options);
-    this.#scanner = new StopScanner(options.stop);
     this.#guide = options.grammar && new Guide(options.grammar, options.maxBytes);
+    this.#sampling = new PatchSampling(options, this.#guide);
+    this.#text = new WrittenText(options, this.#guide);
     this.#prefix = parts.prefixes.root(options.cacheSalt);
     this.#reuse();
-    if (options.maxBytes <= 0) this.#finish('length');
+    if (options.maxBytes <= 0 && this.#score === undefined) this.#end('length');
   }
 
   /** Set once the text has ended. */
@@ -121,14 +121,22 @@ export class Generation {
   /** How many patches have to be read before the next is decoded. */
   get unreadPatches(): number {
     const { patches } = this.#window;
+    if (this.#score !== undefined) return this.#score.left(this.cache.patches).unread;
     if (this.#window.overfull) return keptPatches(patches, this.#parts.shape.contextPatches);
     return patches - this.cache.patches;
   }
 
+  /** After how many of these what follows them is scored. */
+  get unscoredPatches(): number {
+    return this.#score?.left(this.cache.patches).unscored ?? 0;
+  }
+
   /** Patches it may still decode, if it ends at its length. */
   get patchesLeft(): number {
-    const bytesPerPatch = (this.#generatedBytes + USUAL_PATCHES * USUAL_PATCH_BYTES) / (this.#decodedPatches + USUAL_PATCHES);
-    return Math.max(1, Math.ceil((this.#options.maxBytes - this.#generatedBytes) / bytesPerPatch));
+    const { left, generatedBytes } = this.#text;
+    const bytesPerPatch = (generatedBytes + USUAL_PATCHES * USUAL_PATCH_BYTES) / (this.#decodedPatches + USUAL_PATCHES);
+    // Nearly every patch is a word with what stands after it.
+    return Math.max(1, Math.ceil(Math.min(left.bytes / bytesPerPatch, left.words)));
   }
 
   /** What the run begun reads. */
@@ -144,35 +152,36 @@ export class Generation {
 
   /** Prepares for a run. False: there is none to make, the text has ended. */
   begin(): boolean {
+    if (this.#window.overfull && this.#options.endsWithContext === true) this.#end('length');
     if (this.#outcome !== undefined) return false;
     this.#reuse();
-    if (this.#isTooLate(this.#parts.nowMs(), this.unreadPatches)) {
-      this.#finish('deadline');
+    if (this.#isTooLate(this.#parts.nowMs(), this.unreadPatches, this.unscoredPatches)) {
+      this.#end('deadline');
       return false;
     }
-    if (this.#window.overfull) {
-      this.#window.slide();
-      this.cache.clear();
-    }
+    this.#moveWindow();
     const past = this.cache.patches;
-    const patches = Math.min(this.unreadPatches, this.#parts.shape.chunkPatches);
-    const decodes = patches === this.unreadPatches;
+    const unread = this.#window.patches - past;
+    const patches = Math.min(unread, this.#parts.shape.chunkPatches);
+    const decodes = patches === unread && this.#score?.isLastWindow !== false && this.#options.maxBytes > 0;
     this.cache.reserve(past + patches);
-    if (decodes) this.#prepareNoise();
-    this.#reading = { rows: this.#window.read(past, patches), past, patches, decodes, noise: this.#noise.data, nucleus: this.#nucleus };
+    if (decodes) this.#sampling.prepare(this.#forced);
+    this.#reading = {
+      rows: this.#window.read(past, patches),
+      past,
+      patches,
+      decodes,
+      sampling: this.#sampling.row,
+      logprobs: this.#options.logprobs,
+      targets: this.#score?.targets(past, patches) ?? [],
+    };
     return true;
   }
 
   /** Takes what the run gave. */
-  end({ newkv, turns, texts, ranMs, aloneMs }: RunResult): void {
-    if (this.#decodedPatches === 0) {
-      this.#prefillMs += ranMs;
-    } else {
-      this.#decodeRuns += 1;
-      this.#decodeTexts += texts;
-      this.#decodeMs += ranMs;
-      this.#decodeAloneMs += aloneMs;
-    }
+  end({ newkv, turns, logprobs, ...run }: RunResult): void {
+    this.#times.add(run, this.#decodedPatches === 0);
+    this.#tellScore(logprobs);
     const ids = turns && untilPadding(turns);
     if (ids !== undefined && this.#guide?.accepts(ids.subarray(this.#forced.length)) === false) {
       this.#decodeAnew(newkv);
@@ -180,22 +189,39 @@ export class Generation {
     }
     this.cache.append(newkv);
     this.#share(newkv);
-    if (this.#outcome === undefined && ids !== undefined) this.#take(ids);
+    if (this.#outcome !== undefined) return;
+    if (ids !== undefined) this.#take(ids, logprobs.at(-1));
+    else if (this.#score === undefined && this.#options.maxBytes <= 0) this.#end('length');
   }
 
-  /** The bytes that have become certain to be text since they were last asked for: often a word, sometimes none. */
-  takeBytes(): Uint8Array {
-    return Uint8Array.from(this.#released.splice(0));
+  /** What has become certain since it was last asked for: often a word, sometimes nothing. */
+  takePieces(): Piece[] {
+    return [...this.#scored.splice(0), ...this.#text.takePieces()];
   }
 
-  #prepareNoise(): void {
-    if (this.#guide === undefined) {
-      this.#noise.prepare(this.#forced, this.#spentTurns);
-      return;
+  /** What no longer fits the context is forgotten; of a prompt that is scored the next window comes once this one is read. */
+  #moveWindow(): void {
+    if (this.#score !== undefined && this.cache.patches === this.#window.patches) {
+      this.#score.advance();
+      this.#window.look(this.#prompt, this.#score.window);
+      this.cache.clear();
+      this.#prefix = undefined;
+    } else if (this.#window.overfull) {
+      this.#window.slide();
+      this.cache.clear();
     }
-    const forced = [...this.#forced, ...this.#guide.kept];
-    this.#noise.prepare(forced);
-    this.#guide.restrict(this.#noise, forced.length);
+  }
+
+  /** What is known of the prompt already is told with how probable it was. */
+  #tellScore(logprobs: readonly RowLogprobs[]): void {
+    const { targets, past, patches } = this.reading;
+    // Before the patch is looked at that the same run may have decoded: it may have to be decoded anew, and its prompt not be scored again.
+    if (this.#score?.isLastWindow === true && past + patches === this.#window.patches) this.#score = undefined;
+    if (targets.length === 0 || this.#outcome !== undefined) return;
+    const log = new LogprobLog(this.#options.logprobs ?? 0);
+    const bytes = targets.flatMap((ids) => [...ids]);
+    for (const [index, ids] of targets.entries()) for (const [turn, id] of ids.entries()) log.push(id, turn, logprobs[index]!);
+    if (bytes.length > 0) this.#scored.push({ bytes: Uint8Array.from(bytes), logprobs: log.take(bytes.length), ofPrompt: true });
   }
 
   /** Leaves the last patch that was read unread, so that the next run decodes after it once more. */
@@ -208,6 +234,8 @@ export class Generation {
   /** Takes over what another prompt with the same beginning has read. The end is always read: its run decodes the first patch. */
   #reuse(): void {
     const { prefixes, shape } = this.#parts;
+    // What is scored has to be run.
+    if (this.#score !== undefined) return;
     while (this.#decodedPatches === 0 && this.#prefix !== undefined && this.unreadPatches > shape.chunkPatches) {
       const rows = this.#window.read(this.cache.patches, shape.chunkPatches);
       const found = prefixes.find(this.#prefix, rows);
@@ -227,64 +255,43 @@ export class Generation {
     this.#prefix = patches === shape.chunkPatches ? prefixes.add(this.#prefix, rows, newkv.slice()) : undefined;
   }
 
-  /** Whether reading `unread` patches and decoding the next would outlast the deadline. */
-  #isTooLate(startMs: number, unread: number): boolean {
+  /** Whether reading `unread` patches, scoring some and decoding the next would outlast the deadline. */
+  #isTooLate(startMs: number, unread: number, unscored = 0): boolean {
     const { pace } = this.#parts;
     const { deadlineAtMs } = this.#options;
     if (this.#decodedPatches > 0) return startMs + pace.cautiousMs(unread) > deadlineAtMs;
     // With nothing to show yet, an even chance is worth taking.
-    const isTooLate = startMs + pace.likelyMs(unread) > deadlineAtMs;
+    const isTooLate = startMs + pace.likelyMs(unread, unscored) > deadlineAtMs;
     if (isTooLate && startMs < deadlineAtMs) pace.doubt();
     return isTooLate;
   }
 
   /** Turns a decoded patch, without padding, into text. */
-  #take(ids: Int32Array): void {
+  #take(ids: Int32Array, logprobs: RowLogprobs | undefined): void {
+    const from = this.#forced.length;
     this.#window.push(ids);
-    this.#spentTurns = ids.length;
+    this.#sampling.take(ids, from);
     this.#decodedPatches += 1;
-    const fresh = ids.subarray(this.#forced.length);
     this.#forced = new Uint8Array();
-
-    const released: number[] = [];
-    for (const id of fresh) {
-      if (id === SPECIAL.eod || id === SPECIAL.end_of_turn) return this.#finish('eod', released);
-      this.#generatedBytes += 1;
-      this.#guide?.take(id);
-      if (this.#scanner.push(id, released)) return this.#finish('stop', released);
-      if (this.#guide?.over === true) return this.#finish('eod', released);
-      if (this.#generatedBytes === this.#options.maxBytes) return this.#finish(this.#guide?.whole === true ? 'eod' : 'length', released);
-    }
-    if (this.#isTooLate(this.#parts.nowMs(), 1)) return this.#finish('deadline', released);
-    this.#release(released);
-  }
-
-  #finish(cause: StopCause, released: number[] = []): void {
-    this.#scanner.flush(released);
-    // A patch cut by its cap may end inside a word: the part that no run is left to complete is dropped.
-    if (cause === 'deadline') released.length = wholeWordsLength(released);
-    this.#release(released);
-    this.#end(cause);
-  }
-
-  #release(bytes: readonly number[]): void {
-    this.#releasedBytes += bytes.length;
-    this.#released.push(...bytes);
+    const cause = this.#text.take(ids, from, logprobs) ?? (this.#isTooLate(this.#parts.nowMs(), 1) ? 'deadline' : undefined);
+    if (cause === undefined) this.#text.settle();
+    else this.#end(cause);
   }
 
   #end(stopCause: StopCause): void {
-    this.#outcome ??= {
+    if (this.#outcome !== undefined) return;
+    if (stopCause !== 'cancelled') this.#text.settle(stopCause);
+    this.#outcome = {
       stopCause,
       promptPatches: this.#promptPatches,
       cachedPatches: this.#cachedPatches,
       cachedBytes: this.#cachedBytes,
-      completionBytes: this.#releasedBytes,
+      ...(this.#scoredPatches > 0 && { scoredPatches: this.#scoredPatches - this.unscoredPatches }),
+      completionBytes: this.#text.releasedBytes,
+      ...(this.#options.logprobs !== undefined && { meanLogprob: this.#text.meanLogprob }),
       decodedPatches: this.#decodedPatches,
       contextTruncated: this.#window.truncated,
-      meanBatch: this.#decodeRuns > 0 ? this.#decodeTexts / this.#decodeRuns : 1,
-      prefillMs: this.#prefillMs,
-      decodeMs: this.#decodeMs,
-      decodeAloneMs: this.#decodeAloneMs,
+      ...this.#times.summary,
     };
   }
 }
@@ -300,8 +307,7 @@ function countText(ids: Int32Array): number {
   return ids.reduce((count, id) => (id === SPECIAL.pad || id === SPECIAL.bod ? count : count + 1), 0);
 }
 
-/** How many of `bytes` are left when a word that does not end is cut off; all, if they are one long word. */
-function wholeWordsLength(bytes: readonly number[]): number {
-  const separator = bytes.findLastIndex((byte) => !isWordByte(byte));
-  return separator === -1 ? bytes.length : separator + 1;
+/** Of a prompt that is scored: all, but for a last one after which nothing is known or wanted. */
+function patchesToRead({ patches, unfinished }: PromptPatches, maxBytes: number): number {
+  return unfinished.length > 0 || maxBytes > 0 ? patches : patches - 1;
 }

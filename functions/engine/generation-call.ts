@@ -1,17 +1,18 @@
 /**
- * A generation as the main thread sees it: bytes arrive from a worker, a reader takes them in order.
+ * A generation as the main thread sees it: text arrives from a worker, a reader takes it in order.
  *
  * @module
  */
 import type { GenerationOutcome } from './generate.js';
+import type { Piece } from './types.js';
 
 export class GenerationCall {
-  readonly #arrived: Uint8Array[] = [];
+  readonly #arrived: Piece[] = [];
   #end: GenerationOutcome | Error | undefined;
   #wake: (() => void) | undefined;
 
-  push(bytes: Uint8Array): void {
-    this.#arrived.push(bytes);
+  push(piece: Piece): void {
+    this.#arrived.push(piece);
     this.#wake?.();
   }
 
@@ -24,12 +25,12 @@ export class GenerationCall {
     return this.#end !== undefined;
   }
 
-  /** One reader only. @throws what the call was finished with, after all bytes that came before it. */
-  async *read(): AsyncGenerator<Uint8Array, GenerationOutcome, void> {
+  /** One reader only. @throws what the call was finished with, after all text that came before it. */
+  async *read(): AsyncGenerator<Piece, GenerationOutcome, void> {
     for (;;) {
-      const bytes = this.#arrived.shift();
-      if (bytes !== undefined) {
-        yield bytes;
+      const piece = this.#arrived.shift();
+      if (piece !== undefined) {
+        yield piece;
       } else if (this.#end instanceof Error) {
         throw this.#end;
       } else if (this.#end !== undefined) {

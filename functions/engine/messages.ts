@@ -6,7 +6,7 @@
 import type { GenerationOutcome, ModelShape } from './generate.js';
 import type { ModelFile } from './open-session.js';
 import type { PaceSeed } from './pace.js';
-import type { GenerateOptions } from './types.js';
+import type { GenerateOptions, Piece } from './types.js';
 
 /** How a worker runs models: the same for all that it loads. */
 export interface WorkerSetup {
@@ -51,6 +51,6 @@ export type FromWorker =
   /** Or not: then it stays as it is. */
   | { readonly kind: 'widened'; readonly tier: string }
   | { readonly kind: 'unloaded'; readonly tier: string }
-  | { readonly kind: 'bytes'; readonly id: number; readonly patches: readonly Uint8Array[] }
+  | { readonly kind: 'text'; readonly id: number; readonly pieces: readonly Piece[] }
   | { readonly kind: 'finished'; readonly id: number; readonly outcome: GenerationOutcome }
   | { readonly kind: 'failed'; readonly id: number; readonly reason: string };

@@ -13,6 +13,7 @@ import { monotonicMs } from './monotonic.js';
 import type { OnnxRuntime } from './onnx-runtime.js';
 import { Occupancy } from './occupancy.js';
 import { type LoadedTier, loadTier, releaseTier, widenTier } from './tier.js';
+import type { Piece } from './types.js';
 
 type Say = (message: FromWorker) => void;
 
@@ -99,7 +100,7 @@ export class ModelThread {
       return;
     }
     const job = new TextJob(tier, loaded, options, {
-      bytes: (bytes) => this.#say({ kind: 'bytes', id, patches: [bytes] }),
+      text: (pieces) => this.#say({ kind: 'text', id, pieces }),
       ended: (end) => {
         this.#generations.delete(id);
         this.#queue.remove(job);
@@ -146,7 +147,7 @@ class LoadJob {
 }
 
 interface TextListener {
-  bytes(bytes: Uint8Array): void;
+  text(pieces: readonly Piece[]): void;
   /** Once. */
   ended(end: NonNullable<Generation['outcome']> | Error): void;
 }
@@ -171,20 +172,20 @@ class TextJob {
   }
 
   get aloneMs(): number {
-    const { unreadPatches, patchesLeft } = this.generation;
+    const { unreadPatches, unscoredPatches, patchesLeft } = this.generation;
     const { pace } = this.loaded;
-    return pace.likelyMs(unreadPatches) + (patchesLeft - 1) * pace.likelyMs(1);
+    return pace.likelyMs(unreadPatches, unscoredPatches) + (patchesLeft - 1) * pace.likelyMs(1);
   }
 
   get shares(): Sharing | undefined {
     if (!this.#sharesRuns) return undefined;
-    const { ready, unreadPatches, patchesLeft } = this.generation;
+    const { ready, unreadPatches, unscoredPatches, patchesLeft } = this.generation;
     const { pace, shape } = this.loaded;
     return {
       tier: this.#tier,
       // One more text costs a decode run about what one more patch costs a prefill run: 16 texts of 50M and 8 of 100M take 16 ms.
       most: shape.chunkPatches,
-      readMs: ready ? 0 : pace.likelyMs(unreadPatches),
+      readMs: ready ? 0 : pace.likelyMs(unreadPatches, unscoredPatches),
       runs: patchesLeft,
       likelyMs: (texts) => pace.likelySharedMs(texts),
       cautiousMs: (texts) => pace.cautiousSharedMs(texts),
@@ -199,8 +200,8 @@ class TextJob {
   /** Passes on what is new of the text, or why there is no more of it. */
   report(failures: ReadonlyMap<Generation, unknown>): void {
     if (this.#ended) return;
-    const bytes = this.generation.takeBytes();
-    if (bytes.length > 0) this.#listener.bytes(bytes);
+    const pieces = this.generation.takePieces();
+    if (pieces.length > 0) this.#listener.text(pieces);
     const failure = failures.get(this.generation);
     if (this.generation.outcome !== undefined) this.#end(this.generation.outcome);
     else if (failures.has(this.generation)) this.#end(failure instanceof Error ? failure : new Error(String(failure)));

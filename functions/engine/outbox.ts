@@ -5,14 +5,15 @@
  * @module
  */
 import type { FromWorker } from './messages.js';
+import type { Piece } from './types.js';
 
 /** A frame of a fast screen. What messages take of a patch is printed by `npm run bench -- decode --profile`: at 4 ms it was too much for 50M. */
 const GATHER_MS = 8;
 
 export class Outbox {
   readonly #post: (message: FromWorker) => void;
-  /** Texts whose first patch has been sent, and the patches that have not. */
-  readonly #held = new Map<number, Uint8Array[]>();
+  /** Texts whose first piece has been sent, and the pieces that have not. */
+  readonly #held = new Map<number, Piece[]>();
   #isTimed = false;
 
   constructor(post: (message: FromWorker) => void) {
@@ -20,19 +21,19 @@ export class Outbox {
   }
 
   send(message: FromWorker): void {
-    if (message.kind === 'bytes') this.#hold(message.id, message.patches);
+    if (message.kind === 'text') this.#hold(message.id, message.pieces);
     else if (message.kind === 'finished' || message.kind === 'failed') this.#end(message.id);
-    if (message.kind !== 'bytes') this.#post(message);
+    if (message.kind !== 'text') this.#post(message);
   }
 
-  #hold(id: number, patches: readonly Uint8Array[]): void {
+  #hold(id: number, pieces: readonly Piece[]): void {
     const held = this.#held.get(id);
     if (held === undefined) {
       this.#held.set(id, []);
-      this.#post({ kind: 'bytes', id, patches });
+      this.#post({ kind: 'text', id, pieces });
       return;
     }
-    held.push(...patches);
+    held.push(...pieces);
     if (this.#isTimed) return;
     this.#isTimed = true;
     setTimeout(() => this.#sendAll(), GATHER_MS);
@@ -44,10 +45,10 @@ export class Outbox {
   }
 
   #sendHeld(id: number): void {
-    const patches = this.#held.get(id);
-    if (patches === undefined || patches.length === 0) return;
+    const pieces = this.#held.get(id);
+    if (pieces === undefined || pieces.length === 0) return;
     this.#held.set(id, []);
-    this.#post({ kind: 'bytes', id, patches });
+    this.#post({ kind: 'text', id, pieces });
   }
 
   /** Its text is whole before its end is told. */

@@ -21,28 +21,34 @@ export interface PacedRun {
   readonly texts: number;
   /** Read of each. */
   readonly patches: number;
+  /** After so many of these what follows was scored; after none if absent. */
+  readonly scored?: number;
   readonly decodes: boolean;
   readonly ms: number;
 }
 
 /** What one more text adds to a decode run, as a share of one alone: 0.3 to 0.45 at 50M and 100M, one thread. */
 const FURTHER_TEXT = 0.4;
+/** What scoring what follows a patch adds to reading it, likewise: 0.27 at 10M, less than 0.1 at 50M and 100M. */
+const SCORED_PATCH = 0.3;
 
 export class Pace {
   readonly #prefillPatch: RecentMs;
   readonly #decodePatch: RecentMs;
   /** Runs grow by the same for every text beyond the first: 2.3, 3.0, 5.3, 8.7, 15.7 ms for 1, 2, 4, 8, 16 of them at 50M. */
   readonly #furtherText: RecentMs;
+  readonly #scoredPatch: RecentMs;
 
   constructor(seed: PaceSeed) {
     this.#prefillPatch = new RecentMs(seed.prefillPatchMs);
     this.#decodePatch = new RecentMs(seed.decodePatchMs);
     this.#furtherText = new RecentMs(seed.decodePatchMs * FURTHER_TEXT);
+    this.#scoredPatch = new RecentMs(seed.decodePatchMs * SCORED_PATCH);
   }
 
-  /** What reading `patches` and writing the next takes as often as not. */
-  likelyMs(patches: number): number {
-    return this.#estimate(patches, MEDIAN);
+  /** What reading `patches`, scoring so many of what follows them and writing the next takes as often as not. */
+  likelyMs(patches: number, scored = 0): number {
+    return this.#estimate(patches, MEDIAN) + scored * this.#scoredPatch.slowest(MEDIAN);
   }
 
   /** What it hardly ever exceeds. */
@@ -61,7 +67,12 @@ export class Pace {
   }
 
   /** Learns from a run. Returns what it would have taken for one text alone. */
-  observe({ texts, patches, decodes, ms }: PacedRun): number {
+  observe({ texts, patches, scored = 0, decodes, ms }: PacedRun): number {
+    if (scored > 0) {
+      const unscoredMs = patches * this.#prefillPatch.slowest(MEDIAN) + (decodes ? this.#decodePatch.slowest(MEDIAN) : 0);
+      if (patches >= MEASURABLE_PATCHES) this.#scoredPatch.observe(Math.max(0, ms - unscoredMs) / scored);
+      return ms;
+    }
     if (texts > 1) {
       this.#furtherText.observe(Math.max(0, ms - this.likelyMs(1)) / (texts - 1));
       const sharedMs = this.likelySharedMs(texts);
@@ -80,6 +91,7 @@ export class Pace {
     this.#prefillPatch.halve();
     this.#decodePatch.halve();
     this.#furtherText.halve();
+    this.#scoredPatch.halve();
   }
 
   #shared(texts: number, rank: number): number {

@@ -19,7 +19,7 @@ import { Occupancy } from './occupancy.js';
 import type { PromptIds } from './patch.js';
 import { PrefixIndex } from './prefix-index.js';
 import { Residency, type ResidencyRules } from './residency.js';
-import type { Engine, GenerateOptions, GenerateResult, Placement, TierState, TierStatus } from './types.js';
+import type { Engine, GenerateOptions, GenerateResult, Piece, Placement, TierState, TierStatus } from './types.js';
 import { WorkerHost } from './worker-host.js';
 
 /** `setTimeout` fires at once for anything longer; no load takes 24 days. */
@@ -120,7 +120,7 @@ export class WorkerPool implements Engine {
   /**
    * @throws {TierQuarantinedError} {TierUnavailableError} {WorkerCrashedError} {GenerationFailedError} {EngineClosedError}
    */
-  async *generate(placement: Placement, options: GenerateOptions, signal: AbortSignal): AsyncGenerator<Uint8Array, GenerateResult, void> {
+  async *generate(placement: Placement, options: GenerateOptions, signal: AbortSignal): AsyncGenerator<Piece, GenerateResult, void> {
     // A request's generations share its signal: Node takes more than ten listeners for a leak, and says so.
     setMaxListeners(0, signal);
     const startMs = monotonicMs();
@@ -141,14 +141,14 @@ export class WorkerPool implements Engine {
     if (signal.aborted) cancel();
     let firstByteMs: number | undefined;
     try {
-      const bytes = call.read();
-      for (let next = await bytes.next(); ; next = await bytes.next()) {
+      const pieces = call.read();
+      for (let next = await pieces.next(); ; next = await pieces.next()) {
         const elapsedMs = monotonicMs() - startMs;
         if (next.done === true) {
           this.#learnPrefix(placement, options, next.value, promisedPatches);
           return resultOf(next.value, { elapsedMs, loadMs, firstByteMs: firstByteMs ?? elapsedMs });
         }
-        firstByteMs ??= elapsedMs;
+        if (next.value.ofPrompt === undefined) firstByteMs ??= elapsedMs;
         yield next.value;
       }
     } finally {
@@ -173,9 +173,10 @@ export class WorkerPool implements Engine {
   }
 
   /** A promise that did not hold must not be made again: it may be why no text came, and then none ever would. */
-  #learnPrefix({ tier, worker }: Placement, { prompt, cacheSalt }: GenerateOptions, outcome: GenerationOutcome, promisedPatches: number): void {
+  #learnPrefix({ tier, worker }: Placement, { prompt, cacheSalt, scoresPrompt = false }: GenerateOptions, outcome: GenerationOutcome, promisedPatches: number): void {
     const index = this.#prefixes.get(tier);
-    if (outcome.cachedPatches < promisedPatches) index?.forget(worker);
+    // What is scored is read again in any case.
+    if (outcome.cachedPatches < promisedPatches && !scoresPrompt) index?.forget(worker);
     if (outcome.decodedPatches > 0) index?.observe(worker, prompt, cacheSalt);
   }
 

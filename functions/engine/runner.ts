@@ -1,15 +1,17 @@
 /**
- * Runs a tier's graph for texts: one that reads a chunk of its prompt or decodes a patch, or several that each decode a patch in the
- * same run. Texts may join and leave between any two runs.
+ * Runs a tier's graph for texts: one that reads a chunk of its prompt, scores it or decodes a patch, or several that each decode a patch
+ * in the same run. Texts may join and leave between any two runs.
  *
  * @module
  */
 import type { Generation } from './generate.js';
 import { KvBatch } from './kv-batch.js';
 import type { TrunkShape } from './kv-cache.js';
+import { type LogprobOutput, outputFor, RowLogprobs } from './logprobs.js';
 import type { Pace } from './pace.js';
-import { RunInputs } from './run-inputs.js';
-import type { Session } from './session.js';
+import { type Reading, RunInputs } from './run-inputs.js';
+import { ScoreInputs } from './score-inputs.js';
+import type { Feeds, Session, Tensor } from './session.js';
 
 export interface RunnerParts {
   readonly session: Session;
@@ -23,6 +25,8 @@ export class Runner {
   readonly #batch: KvBatch;
   /** By the number of texts in a run. */
   readonly #inputs = new Map<number, RunInputs>();
+  /** By the number of patches scored in one. */
+  readonly #scoreInputs = new Map<number, ScoreInputs>();
 
   constructor(parts: RunnerParts) {
     this.#parts = parts;
@@ -37,19 +41,28 @@ export class Runner {
     if (running.length === 0) return;
     const seated = this.#seat(running);
     const [first] = seated as [Generation, ...Generation[]];
-    const { patches, decodes } = first.reading;
-    const inputs = this.#inputsFor(seated.length);
-    const feeds = patches === 1 && decodes ? inputs.decode(seated.map(({ reading }) => reading)) : inputs.prefill(first.reading);
+    const readings = seated.map(({ reading }) => reading);
+    const { patches, decodes, targets } = first.reading;
+    const scored = targets.length;
     const cache = seated.length === 1 ? first.cache.feeds : this.#batch.feeds(seated.length);
-    const { newkv, toks } = await session.run({ ...feeds, ...cache }, decodes ? ['newkv', 'toks'] : ['newkv']);
+    const results = await session.run({ ...this.#feeds(readings), ...cache }, outputsOf(readings));
 
     const ranMs = nowMs() - startMs;
-    const aloneMs = pace.observe({ texts: seated.length, patches, decodes, ms: ranMs });
-    const rows = newkv?.data as Float32Array;
-    const width = rows.length / seated.length;
+    const aloneMs = pace.observe({ texts: seated.length, patches, scored, decodes, ms: ranMs });
+    const newkv = results['newkv']?.data as Float32Array;
+    const width = newkv.length / seated.length;
+    // What is scored of a text comes before what it decodes.
+    const rows = scored > 0 ? scored : seated.length;
     for (const [index, text] of seated.entries()) {
-      const turns = decodes ? column(toks?.data as Int32Array, index, seated.length) : undefined;
-      text.end({ newkv: rows.subarray(index * width, (index + 1) * width), turns, texts: seated.length, ranMs, aloneMs });
+      const row = scored > 0 ? scored - 1 : index;
+      text.end({
+        newkv: newkv.subarray(index * width, (index + 1) * width),
+        turns: decodes ? column(results['toks']?.data as Int32Array, row, rows) : undefined,
+        logprobs: logprobsOf(results, text.reading, { from: scored > 0 ? 0 : row, to: row + 1, rows }),
+        texts: seated.length,
+        ranMs,
+        aloneMs,
+      });
     }
   }
 
@@ -76,6 +89,7 @@ export class Runner {
   clear(): void {
     this.#batch.clear();
     this.#inputs.clear();
+    this.#scoreInputs.clear();
   }
 
   #seat(texts: readonly Generation[]): readonly Generation[] {
@@ -84,17 +98,42 @@ export class Runner {
     return this.#batch.seat([...byCache.keys()]).map((cache) => byCache.get(cache) as Generation);
   }
 
-  #inputsFor(texts: number): RunInputs {
-    const known = this.#inputs.get(texts);
-    if (known !== undefined) return known;
-    const inputs = new RunInputs(this.#parts.session, texts);
-    this.#inputs.set(texts, inputs);
-    return inputs;
+  #feeds(readings: readonly Reading[]): Feeds {
+    const { session } = this.#parts;
+    const [first] = readings as [Reading, ...Reading[]];
+    const scored = first.targets.length;
+    if (scored > 0) return kept(this.#scoreInputs, scored, () => new ScoreInputs(session, scored)).feeds(first);
+    const inputs = kept(this.#inputs, readings.length, () => new RunInputs(session, readings.length));
+    return first.patches === 1 && first.decodes ? inputs.decode(readings) : inputs.prefill(first);
   }
 }
 
-/** Of int32 [turns, texts]. */
-function column(toks: Int32Array, text: number, texts: number): Int32Array {
-  if (texts === 1) return toks;
-  return Int32Array.from({ length: toks.length / texts }, (_, turn) => toks[turn * texts + text] as number);
+function kept<Inputs>(inputs: Map<number, Inputs>, rows: number, make: () => Inputs): Inputs {
+  const known = inputs.get(rows) ?? make();
+  inputs.set(rows, known);
+  return known;
+}
+
+/** Log-probabilities only if a text asks for them: those of all ids are 13 kB a text. */
+function outputsOf(readings: readonly Reading[]): readonly string[] {
+  const [first] = readings as [Reading, ...Reading[]];
+  const asked = new Set<LogprobOutput>();
+  if (first.decodes || first.targets.length > 0) {
+    for (const { logprobs } of readings) if (logprobs !== undefined) asked.add(outputFor(logprobs));
+  }
+  return ['newkv', ...(first.decodes ? ['toks'] : []), ...asked];
+}
+
+/** Of some of a run's rows, if the text has asked for them. */
+function logprobsOf(results: Readonly<Record<string, Tensor>>, { logprobs }: Reading, { from, to, rows }: { from: number; to: number; rows: number }): readonly RowLogprobs[] {
+  const output = logprobs === undefined ? undefined : outputFor(logprobs);
+  const data = output && results[output]?.data;
+  if (output === undefined || data === undefined) return [];
+  return Array.from({ length: to - from }, (_, index) => new RowLogprobs(data as Float32Array, output, from + index, rows));
+}
+
+/** Of int32 [turns, rows]. */
+function column(toks: Int32Array, row: number, rows: number): Int32Array {
+  if (rows === 1) return toks;
+  return Int32Array.from({ length: toks.length / rows }, (_, turn) => toks[turn * rows + row] as number);
 }

@@ -8,8 +8,8 @@
 import { PATCH_CAP, SPECIAL, VOCABULARY } from './patch.js';
 
 const BAN = -1e9;
-const FORCE = 1e9;
-/** The graph takes noise above 50 for the host's decision and lets it pass the nucleus: more than that, and than any logit. */
+export const FORCE = 1e9;
+/** The graph takes noise above 50 for the host's decision and lets it pass every filter: more than that, and than any logit. */
 const INSIST = 200;
 
 /** 16 random bits a draw: two draws from one 32-bit word. The largest gap between two draws is 14.2 nat. */
@@ -107,19 +107,4 @@ export class PatchNoise {
       }
     }
   }
-}
-
-export interface NucleusOptions {
-  readonly temperature: number;
-  readonly topP: number;
-  readonly topK: number;
-}
-
-/** No id is so improbable and still the likeliest. Much less would be 0 as a float32: a nucleus of nothing, and a text of NUL bytes. */
-const LEAST_TOP_P = 1e-6;
-
-/** The graph's `nucleus` input for one row: (temperature, top_p, top_k). All zeros leave the filter out of the graph's way. */
-export function nucleusRow({ temperature, topP, topK }: NucleusOptions): Float32Array {
-  if (temperature === 0 || (topP >= 1 && topK === 0)) return new Float32Array(3);
-  return Float32Array.of(temperature, Math.max(LEAST_TOP_P, topP), topK === 0 ? VOCABULARY : topK);
 }

@@ -5,6 +5,7 @@
  */
 import type { ByteAutomaton } from '../grammar/automaton.js';
 import type { Manifest } from '../schema/manifest.js';
+import type { Logprobs } from './logprobs.js';
 import type { PromptIds } from './patch.js';
 
 export interface GenerateOptions {
@@ -17,6 +18,13 @@ export interface GenerateOptions {
   readonly topP: number;
   /** 0 = off. */
   readonly topK: number;
+  /** Only bytes at least so likely as this share of the likeliest's probability; off if absent. */
+  readonly minP?: number;
+  /** What each byte's logit loses for every time the text so far has it, and once if it has it at all; nothing if absent. */
+  readonly frequencyPenalty?: number;
+  readonly presencePenalty?: number;
+  /** By what the logit of each byte of the text so far or of the prompt is made smaller: divided if positive, else multiplied; 1 if absent. */
+  readonly repetitionPenalty?: number;
   /** The same seed on the same tier gives the same text; undefined draws one. */
   readonly seed: number | undefined;
   readonly stop: readonly Uint8Array[];
@@ -28,6 +36,23 @@ export interface GenerateOptions {
   readonly deadlineAtMs: number;
   /** What the text has to be one of; anything if absent. */
   readonly grammar?: ByteAutomaton;
+  /** Ends the text where the context does, rather than forget how it began. */
+  readonly endsWithContext?: boolean;
+  /** Ends the text after so many words; see `WordCount`. */
+  readonly maxWords?: number;
+  /** Tells of every byte how probable it was, and of so many of the likeliest ids beside it; of none if absent. */
+  readonly logprobs?: number;
+  /** Tells that of the prompt too, which must be bytes, before the text: read in windows if it is longer than the context. */
+  readonly scoresPrompt?: boolean;
+}
+
+/** What has become certain of a text at once: often a word. */
+export interface Piece {
+  readonly bytes: Uint8Array;
+  /** Of each byte, and of the mark that ends the text, if they were asked for. */
+  readonly logprobs?: Logprobs;
+  /** It is not of the text but of the prompt before it, which was scored. */
+  readonly ofPrompt?: true;
 }
 
 export type StopCause = 'eod' | 'stop' | 'length' | 'deadline' | 'cancelled';
@@ -54,8 +79,12 @@ export interface GenerateResult {
   /** Of those, how many had been read for an earlier prompt and were not read again; and how many of the prompt's ids these hold. */
   readonly cachedPatches: number;
   readonly cachedBytes: number;
-  /** Bytes yielded. */
+  /** Patches from which the prompt's bytes were scored; absent if they were not. All of them have been read, whatever the context holds. */
+  readonly scoredPatches?: number;
+  /** Bytes of text yielded. */
   readonly completionBytes: number;
+  /** Mean log-probability of its bytes and of the mark that ended it, if they were asked for; -Infinity of none. */
+  readonly meanLogprob?: number;
   /** Each time it was decoded, if a grammar had it decoded anew. */
   readonly decodedPatches: number;
   /** The oldest part of the text no longer fitted the context and was forgotten. */
@@ -98,7 +127,7 @@ export interface Engine {
   load(placement: Placement): Promise<number>;
   /** Lets a warm tier run faster on its worker while all others are idle, where memory allows. Absent: an engine that has no others. */
   widen?(placement: Placement): Promise<void>;
-  /** Yields raw bytes a patch at a time; returns the result. Aborting ends compute within a millisecond and a run. */
-  generate(placement: Placement, options: GenerateOptions, signal: AbortSignal): AsyncGenerator<Uint8Array, GenerateResult, void>;
+  /** Yields the text a patch at a time; returns the result. Aborting ends compute within a millisecond and a run. */
+  generate(placement: Placement, options: GenerateOptions, signal: AbortSignal): AsyncGenerator<Piece, GenerateResult, void>;
   close(): Promise<void>;
 }

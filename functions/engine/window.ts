@@ -17,14 +17,22 @@ export class PatchWindow {
   #patches = 0;
   #truncated = false;
 
+  /** Of a prompt that is longer it holds the end. */
   constructor(contextPatches: number, prompt: PromptPatches) {
     this.#contextPatches = contextPatches;
     // One more than the context: a decoded patch enters before the window slides.
     this.#rows = new Int32Array((contextPatches + 2) * PATCH_CAP).fill(SPECIAL.pad);
-    this.#patches = keptPatches(prompt.patches, contextPatches);
-    this.#truncated = this.#patches < prompt.patches;
-    if (this.#truncated) this.#rows.set(prompt.rows.subarray((prompt.patches - this.#patches - 1) * PATCH_CAP));
-    else this.#rows.set(prompt.rows, PATCH_CAP);
+    const kept = keptPatches(prompt.patches, contextPatches);
+    this.look(prompt, { start: prompt.patches - kept, end: prompt.patches });
+  }
+
+  /** Holds these patches of a prompt, at most as many as the context, and nothing else. */
+  look({ rows }: PromptPatches, { start, end }: { readonly start: number; readonly end: number }): void {
+    this.#rows.fill(SPECIAL.pad);
+    this.#patches = end - start;
+    if (start === 0) this.#rows.set(rows.subarray(0, end * PATCH_CAP), PATCH_CAP);
+    else this.#rows.set(rows.subarray((start - 1) * PATCH_CAP, end * PATCH_CAP));
+    this.#truncated ||= start > 0;
   }
 
   get patches(): number {

@@ -187,8 +187,8 @@ export class WorkerHost {
         if (this.#held.get(message.tier)?.state === 'unloading') this.#held.delete(message.tier);
         this.#endUnload(message.tier);
         break;
-      case 'bytes':
-        for (const bytes of message.patches) this.#calls.get(message.id)?.call.push(bytes);
+      case 'text':
+        for (const piece of message.pieces) this.#calls.get(message.id)?.call.push(piece);
         break;
       case 'finished':
         this.#end(message.id, message.outcome);

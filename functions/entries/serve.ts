@@ -43,9 +43,9 @@ export async function serveUntilStopped(config: Config, firstThread?: Worker): P
   }
 
   /** A port that is taken is the operator's to mend: one line says it. */
-  async function refuse(error: Error): Promise<void> {
+  async function refuse({ message }: Error): Promise<void> {
     await Promise.all(serving.deployments().map(({ engine }) => engine.close()));
-    console.error(`stlm: ${error.message}`);
+    console.error(`stlm: ${message}`);
     process.exit(1);
   }
 }

@@ -1,4 +1,4 @@
-import type { GenerateResult } from '../engine/types.js';
+import type { GenerateResult, Piece } from '../engine/types.js';
 import type { Decision, Outcome, Router } from './types.js';
 
 /**
@@ -6,13 +6,13 @@ import type { Decision, Outcome, Router } from './types.js';
  * an error, and when the consumer stops reading.
  *
  * @example
- * for await (const bytes of follow(router, decision, engine.generate(decision.placement, options, signal))) write(bytes);
+ * for await (const { bytes } of follow(router, decision, engine.generate(decision.placement, options, signal))) write(bytes);
  */
 export async function* follow(
   router: Pick<Router, 'progress' | 'observe'>,
   decision: Decision,
-  generation: AsyncGenerator<Uint8Array, GenerateResult, void>,
-): AsyncGenerator<Uint8Array, GenerateResult, void> {
+  generation: AsyncGenerator<Piece, GenerateResult, void>,
+): AsyncGenerator<Piece, GenerateResult, void> {
   let outcome: Outcome = { kind: 'failed' };
   try {
     for (;;) {
@@ -21,7 +21,7 @@ export async function* follow(
         outcome = { kind: 'finished', result: step.value };
         return step.value;
       }
-      router.progress(decision, step.value.length);
+      if (step.value.ofPrompt === undefined) router.progress(decision, step.value.bytes.length);
       yield step.value;
     }
   } finally {

@@ -13,9 +13,9 @@ export interface LengthModel {
 
 /**
  * Kinds of text that end for different reasons, so that the lengths of one say nothing of another's: where the model thinks that it
- * is over, at a stop string, with a turn of a chat, where a grammar leaves nothing more.
+ * is over, at a stop string, with a turn of a chat, where a grammar leaves nothing more, where a gap is filled.
  */
-export type LengthClass = 'plain' | 'stop' | 'chat' | 'guided';
+export type LengthClass = 'plain' | 'stop' | 'chat' | 'guided' | 'infill';
 
 /** Observations that are remembered: 1 / (1 - DECAY) texts. */
 const DECAY = 0.98;
@@ -34,6 +34,11 @@ export function lengthPrior(bytesPerPatch: number): LengthModel {
 /** Patches that a text of so many bytes takes. */
 export function patchesFor(model: LengthModel, bytes: number): number {
   return (bytes * model.patches) / model.bytes + CUT_PATCH;
+}
+
+/** Bytes of text in so many words: a patch is nearly always a word with what stands after it. */
+export function bytesInWords(model: LengthModel, words: number): number {
+  return (words * model.bytes) / model.patches;
 }
 
 /** Natural ends per byte of text. */

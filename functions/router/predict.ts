@@ -2,20 +2,22 @@
  * The latency model: what a request costs on a tier and a worker. Pure; the router holds the current model and replaces it with
  * each observation.
  *
- *     work = (prefill(prompt patches) + decode(patches out, context)) x drift(tier, worker, sharing) + between(patches out)
+ *     work = (prefill(prompt patches) + score(patches scored) + decode(patches out, context)) x drift(tier, worker, sharing) + between(patches out)
  *
  * `prefill` includes the first patch of text, because the run that ends the prompt also decodes it; `decode` is the patches after.
+ * `score` is what is added to the reading of a prompt whose bytes are scored: they are decoded, a row for each patch.
  * `between` is what a worker spends from run to run: its event loop, the messages to the main thread.
  */
 import type { GenerateResult, Placement } from '../engine/types.js';
 import { chunkPatches } from '../engine/chunk.js';
+import { patchesToScore } from '../engine/prompt-score.js';
 import { keptPatches } from '../engine/window.js';
 import type { Manifest } from '../schema/manifest.js';
 import { type BatchCost, batchFactor, learnBatch, UNBATCHED } from './batch.js';
 import { type Caution, learnCaution, NEUTRAL } from './caution.js';
 import { type Cost, costMs, guess, learn, type Pair } from './cost.js';
 import { type Drift, driftFactor, learnDrift, noDrift } from './drift.js';
-import { learnLength, type LengthClass, type LengthModel, lengthPrior, lengthQuantile, patchesFor } from './length.js';
+import { bytesInWords, learnLength, type LengthClass, type LengthModel, lengthPrior, lengthQuantile, patchesFor } from './length.js';
 import { quantile, type Recent, recentFrom, remember } from './recent.js';
 
 export interface LatencyModel {
@@ -30,6 +32,8 @@ export interface LatencyModel {
 export interface TierModel {
   /** [one prompt, its patches]. */
   readonly prefill: Cost;
+  /** Milliseconds that scoring what follows a patch adds to reading it. */
+  readonly scoreMs: number;
   /** [patches after the first, sum of their contexts in patches]. */
   readonly decode: Cost;
   /** Of decode runs that are shared. */
@@ -53,17 +57,23 @@ export interface Workload {
   readonly promptPatches: number;
   /** Of these, such as need not be read again because a prompt before began alike; none if absent. */
   readonly cachedPatches?: number;
+  /** Patches after which it is scored; none if absent. */
+  readonly scoredPatches?: number;
   /** Texts like it that decode side by side, itself among them; 1 if absent. */
   readonly rows?: number;
   /** Patches of text that have been decoded already; none if absent. */
   readonly decodedPatches?: number;
   /** Bytes of text still to be written, at most. */
   readonly maxBytes: number;
+  /** Likewise, if they are bounded. */
+  readonly maxWords?: number;
   readonly lengthClass: LengthClass;
 }
 
 export interface Compute {
   readonly plannedBytes: number;
+  /** Of the prompt, in all its runs. */
+  readonly readPatches: number;
   /** Expected milliseconds, what lies between runs included; of the planned text. */
   readonly prefillMs: number;
   /** Of all that decode side by side. */
@@ -77,6 +87,10 @@ export interface Compute {
 const P95 = 0.95;
 /** Attention's share of a decode step for each patch of context: doubles a step at 2,000 patches (11 -> 23 ms from 128 to 1,000 at 30x576). */
 const CONTEXT_SHARE = 5e-4;
+/** What scoring a patch costs before it was measured, as a share of a decode step; see `pace.ts`. */
+const SCORE_SHARE = 0.3;
+const SCORE_LEAST_SHARE = 0.05;
+const SCORE_MOST_CHANGE = 0.3;
 /** Loads scatter with the page cache; one is trusted half. */
 const LOAD_STEP = 0.5;
 const PRIOR_RATIOS = [0.85, 0.9, 0.95, 0.97, 1, 1, 1.03, 1.06, 1.1, 1.15, 1.2, 1.25];
@@ -99,6 +113,7 @@ function seedTier({ latencySeed, context, trunk, bytesPerPatch: seedBytesPerPatc
   const lengths = lengthPrior(seedBytesPerPatch);
   return {
     prefill: guess([stepMs, prefillPatchMs], 1),
+    scoreMs: stepMs * SCORE_SHARE,
     decode: guess([stepMs, stepMs * CONTEXT_SHARE], 1),
     batch: UNBATCHED,
     mostRows: chunkPatches(trunk),
@@ -107,7 +122,7 @@ function seedTier({ latencySeed, context, trunk, bytesPerPatch: seedBytesPerPatc
     measured: false,
     ratios: recentFrom(PRIOR_RATIOS),
     caution: NEUTRAL,
-    lengths: { plain: lengths, stop: lengths, chat: lengths, guided: lengths },
+    lengths: { plain: lengths, stop: lengths, chat: lengths, guided: lengths, infill: lengths },
   };
 }
 
@@ -123,19 +138,21 @@ export function predictCompute(model: LatencyModel, { tier, worker }: Placement,
   const lengths = costs.lengths[work.lengthClass];
   const factor = driftFactor(model.drift, tier, worker, othersBusy);
   const [betweenTextsMs, betweenPatchesMs] = model.between.per;
-  const pastPatches = work.promptPatches + (work.decodedPatches ?? 0);
+  const pastPatches = contextAfter(work, costs) + (work.decodedPatches ?? 0);
   const rows = work.rows ?? 1;
   const shared = factor * batchFactor(costs.batch, rows);
   const decodeMs = (patches: number): number => {
     const counts = decodeCounts(costs, pastPatches, patches);
     return shared * costMs(costs.decode, counts) + rows * factor * slideMs(costs, pastPatches, patches) + counts[0] * betweenPatchesMs;
   };
-  const plannedBytes = lengthQuantile(lengths, work.maxBytes, P95);
+  const mostBytes = Math.min(work.maxBytes, bytesInWords(lengths, work.maxWords ?? Infinity));
+  const plannedBytes = lengthQuantile(lengths, mostBytes, P95);
   return {
     plannedBytes,
-    prefillMs: factor * costMs(costs.prefill, prefillCounts(work)) + betweenTextsMs + betweenPatchesMs,
+    readPatches: prefillCounts(costs, work)[1],
+    prefillMs: factor * (costMs(costs.prefill, prefillCounts(costs, work)) + scoringMs(costs, work)) + betweenTextsMs + betweenPatchesMs,
     decodeMs: decodeMs(patchesFor(lengths, plannedBytes)),
-    usualDecodeMs: decodeMs(patchesFor(lengths, lengthQuantile(lengths, work.maxBytes, 0.5))),
+    usualDecodeMs: decodeMs(patchesFor(lengths, lengthQuantile(lengths, mostBytes, 0.5))),
     stepMs: shared * costMs(costs.decode, decodeCounts(costs, pastPatches, 2)) + betweenPatchesMs,
   };
 }
@@ -155,9 +172,20 @@ export function learnPromise(model: LatencyModel, tier: string, broken: boolean)
   return { ...model, tiers: { ...model.tiers, [tier]: { ...before, caution: learnCaution(before.caution, broken) } } };
 }
 
-/** Whoever says how long a prompt is, plan or engine, has cut it to the context by `keptPatches`. */
-function prefillCounts({ promptPatches, cachedPatches = 0 }: { readonly promptPatches: number; readonly cachedPatches?: number }): Pair {
-  return [1, promptPatches - cachedPatches];
+type PromptWork = Pick<Workload, 'promptPatches' | 'cachedPatches' | 'scoredPatches'>;
+
+/** Whoever says how long a prompt is, plan or engine, has cut it to the context by `keptPatches`; one that is scored is read in windows. */
+function prefillCounts({ contextPatches }: TierModel, { promptPatches, cachedPatches = 0, scoredPatches = 0 }: PromptWork): Pair {
+  return [1, scoredPatches > 0 ? patchesToScore(scoredPatches, contextPatches) : promptPatches - cachedPatches];
+}
+
+function scoringMs({ scoreMs }: TierModel, { scoredPatches = 0 }: PromptWork): number {
+  return scoredPatches * scoreMs;
+}
+
+/** What a text's first patch may look back on. */
+function contextAfter({ promptPatches, scoredPatches = 0 }: PromptWork, { contextPatches }: TierModel): number {
+  return scoredPatches > 0 ? Math.min(scoredPatches, contextPatches) : promptPatches;
 }
 
 /** A text that outgrows the context reads what is kept of it again. */
@@ -191,9 +219,10 @@ export function learnCompute(model: LatencyModel, observation: Observation): Lat
   // Forecasts are for a text alone: what others in the same runs add is not its cost.
   const { prefillMs, decodeMs: sharedMs, decodeAloneMs: decodeMs } = result.timings;
   const measuredMs = prefillMs + decodeMs;
+  if (result.scoredPatches !== undefined) return learnScoring(model, observation, result.scoredPatches);
   if (!(measuredMs > 0) || result.decodedPatches === 0) return model;
 
-  const prefillDone = prefillCounts(result);
+  const prefillDone = prefillCounts(before, result);
   const decodeDone = decodeCounts(before, result.promptPatches, result.decodedPatches);
   const slidesMs = slideMs(before, result.promptPatches, result.decodedPatches);
   const learntMs = costMs(before.prefill, prefillDone) + costMs(before.decode, decodeDone) + slidesMs;
@@ -229,13 +258,27 @@ function firstMeasurement(model: LatencyModel, { placement: { tier } }: Observat
   const tiers = Object.entries(model.tiers).map(([id, costs]) => {
     if (costs.measured) return [id, costs] as const;
     const spread = id === tier ? 0.5 : 1;
-    return [id, { ...costs, prefill: scaled(costs.prefill, ratio, spread), decode: scaled(costs.decode, ratio, spread), measured: id === tier }] as const;
+    return [id, { ...costs, prefill: scaled(costs.prefill, ratio, spread), scoreMs: costs.scoreMs * ratio, decode: scaled(costs.decode, ratio, spread), measured: id === tier }] as const;
   });
   return { ...model, tiers: Object.fromEntries(tiers) };
 }
 
 function scaled(cost: Cost, ratio: number, spread: number): Cost {
   return guess([cost.per[0] * ratio, cost.per[1] * ratio], spread);
+}
+
+/** What a prompt took that was scored says what scoring costs: what reading does is known from all others, and so is the machine's drift. */
+function learnScoring(model: LatencyModel, { placement: { tier, worker }, othersBusy, result }: Observation, scoredPatches: number): LatencyModel {
+  const before = tierModel(model, tier);
+  const isWhole = result.stopCause !== 'deadline' || result.decodedPatches > 0;
+  if (!before.measured || !isWhole || scoredPatches === 0) return model;
+  const factor = driftFactor(model.drift, tier, worker, othersBusy);
+  const readMs = costMs(before.prefill, prefillCounts(before, result));
+  const measuredMs = (result.timings.prefillMs / factor - readMs) / scoredPatches;
+  // One measurement may be a hiccup: it moves the price by no more than this. And scoring is never free.
+  const change = Math.min(SCORE_MOST_CHANGE, Math.max(-SCORE_MOST_CHANGE, measuredMs / before.scoreMs - 1));
+  const scoreMs = Math.max(SCORE_LEAST_SHARE * before.decode.per[0], before.scoreMs * (1 + change));
+  return { ...model, tiers: { ...model.tiers, [tier]: { ...before, scoreMs } } };
 }
 
 /** It runs otherwise from now on: what was measured is a guess again. */

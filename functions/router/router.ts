@@ -244,6 +244,7 @@ export function createRouter({ engine, nowMs, log, record, policy = DEFAULT_POLI
         promptPatches: request.promptPatches[tier] as number,
         decodedPatches: patches / request.generations,
         maxBytes: Math.max(0, request.maxBytes - doneBytes / request.generations),
+        ...(request.maxWords !== undefined && { maxWords: Math.max(0, request.maxWords - patches / request.generations) }),
         rows,
         lengthClass: request.lengthClass,
       },

@@ -27,8 +27,12 @@ export interface RouteRequest {
   readonly promptPatches: Readonly<Record<string, number>>;
   /** Of these, by tier and worker, such as need not be read again because a prompt before began alike; none if absent. */
   readonly cachedPatches?: Readonly<Record<string, readonly number[]>>;
+  /** Patches after which the prompt is scored: all are read for it, whatever the context holds or is cached; not at all if absent. */
+  readonly scoredPatches?: number;
   /** At most this many bytes of text per generation. */
   readonly maxBytes: number;
+  /** And at most so many words, if that is bounded. */
+  readonly maxWords?: number;
   /** What its length is foretold from. */
   readonly lengthClass: LengthClass;
   /** Texts to generate for this one answer (prompts x n), all on one placement. */

@@ -5,15 +5,22 @@ import type { Decision } from '../router/types.js';
 import type { FinishReason, StlmReport, Usage } from '../schema/answer.js';
 import type { Plan, Prompt } from './plan.js';
 import type { Ended } from './tally.js';
+import type { Token } from './tokens.js';
 
 /** What is known of an answer before its first byte. */
 export interface Admitted {
   readonly id: string;
   readonly createdAtS: number;
   readonly plan: Plan;
-  /** By choice. */
+  /** By text. */
   readonly prompts: readonly Prompt[];
   readonly decision: Decision;
+}
+
+/** One text, or a piece of one; `tokens` are undefined where nobody asked how probable they were. */
+export interface Told {
+  readonly text: string;
+  readonly tokens: readonly Token[] | undefined;
 }
 
 /** All that is said at its end. */
@@ -31,19 +38,20 @@ export interface AnswerShape {
   readonly idPrefix: string;
   readonly object: string;
   readonly chunkObject: string;
-  choice(index: number, text: string, finishReason: FinishReason): object;
+  choice(index: number, told: Told, finishReason: FinishReason): object;
   /** What a stream says of a choice before its first text. */
   chunkOpening?(index: number): object;
-  chunkChoice(index: number, text: string, finishReason: FinishReason | null): object;
+  chunkChoice(index: number, told: Told, finishReason: FinishReason | null): object;
 }
 
 /** From the text's own end to the hardest cut. */
 const BY_SEVERITY: readonly StopCause[] = ['eod', 'stop', 'length', 'deadline', 'cancelled'];
 
-export function whole(shape: AnswerShape, admitted: Admitted, texts: readonly string[], { results, report, usage }: Closing): object {
+/** @param shown of the texts, those that are the answer, in its order. */
+export function whole(shape: AnswerShape, admitted: Admitted, texts: readonly Told[], shown: readonly number[], { results, report, usage }: Closing): object {
   return {
     ...shared(admitted, shape.object),
-    choices: texts.map((text, index) => shape.choice(index, text, finishReason(results[index]!.stopCause))),
+    choices: shown.map((text, index) => shape.choice(index, texts[text]!, finishReason(results[text]!.stopCause))),
     usage,
     stlm: report,
   };
@@ -138,10 +146,10 @@ export function finishReason(cause: StopCause): FinishReason {
   return cause === 'eod' || cause === 'stop' ? 'stop' : 'length';
 }
 
-/** A prompt counts once, however many choices it gets. */
+/** A prompt counts once, however many texts are written after it. */
 function usage({ plan, prompts }: Admitted, results: readonly GenerateResult[]): Usage {
-  const isFirst = (_: unknown, index: number) => index % plan.n === 0;
-  const promptIds = sum(prompts.filter(isFirst).map(({ ids }) => ids.length));
+  const isFirst = (_: unknown, index: number) => index % plan.tries === 0;
+  const promptIds = sum(prompts.filter(isFirst).map(({ ids, echo }) => ids.length + (echo?.begins ? 1 : 0)));
   const completionBytes = sum(results.map((result) => result.completionBytes));
   return {
     prompt_tokens: promptIds,

@@ -87,6 +87,10 @@ export function notAChatModel(model: string): ApiError {
   return new ApiError(400, 'model_not_chat', `${JSON.stringify(model)} has no model that was tuned to chat; see GET /v1/models`, { param: 'model' });
 }
 
+export function noInfillModel(model: string): ApiError {
+  return new ApiError(400, 'model_not_infill', `suffix: ${JSON.stringify(model)} has no model that was trained to fill gaps; see GET /v1/models`, { param: 'suffix' });
+}
+
 /** How long a client should stay away from a server that is shutting down. */
 const DRAIN_RETRY_MS = 1_000;
 

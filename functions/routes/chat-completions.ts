@@ -13,6 +13,7 @@ import { CHAT_CHUNK, CHAT_COMPLETION, CHAT_REQUESTS } from './examples.js';
 import { grammarOf } from './grammar.js';
 import { inFlight } from './in-flight.js';
 import { respond } from './respond.js';
+import { chatLogprobs } from './tokens.js';
 
 const route = createRoute({
   method: 'post',
@@ -38,17 +39,17 @@ const SHAPE: AnswerShape = {
   idPrefix: 'chatcmpl',
   object: 'chat.completion' satisfies ChatCompletion['object'],
   chunkObject: 'chat.completion.chunk' satisfies ChatChunk['object'],
-  choice: (index, content, finishReason): Choice => ({
+  choice: (index, { text: content, tokens }, finishReason): Choice => ({
     index,
     message: { role: 'assistant', content, refusal: null },
-    logprobs: null,
+    logprobs: tokens ? chatLogprobs(tokens) : null,
     finish_reason: finishReason,
   }),
   chunkOpening: (index): ChunkChoice => ({ index, delta: { role: 'assistant', content: '' }, logprobs: null, finish_reason: null }),
-  chunkChoice: (index, content, finishReason): ChunkChoice => ({
+  chunkChoice: (index, { text: content, tokens = [] }, finishReason): ChunkChoice => ({
     index,
     delta: content === '' ? {} : { content },
-    logprobs: null,
+    logprobs: content !== '' && tokens.length > 0 ? chatLogprobs(tokens) : null,
     finish_reason: finishReason,
   }),
 };

@@ -25,16 +25,17 @@ export function planChat(body: ChatRequest, arrival: Arrival, manifests: readonl
   const tuned = target.manifests.filter((manifest): manifest is ChatManifest => manifest.chat !== undefined);
   if (tuned.length === 0) throw notAChatModel(body.model);
   const turns = turnsOf(body.messages);
-  const sampling = samplingOf(body, grammar);
+  const sampling = samplingOf(body, grammar, body.logprobs ? (body.top_logprobs ?? 0) : undefined);
+  const n = body.n ?? 1;
   const prompts = new Map(tuned.map((manifest) => [manifest.id, fitTo(manifest, turns, sampling.maxBytes)]));
   const fitted = [...prompts.values()];
   const route = routeRequest(body, arrival, { ...target, manifests: tuned }, {
     promptBytes: Math.max(...fitted.map(({ ids }) => ids.length)),
     promptPatches: Object.fromEntries(Array.from(prompts, ([tier, { patches }]) => [tier, patches])),
-    prompts: 1,
+    generations: n,
     lengthClass: grammar ? 'guided' : 'chat',
   });
-  return { route, budget: target.budget, sampling, n: body.n ?? 1, promptsFor: (tier) => [prompts.get(tier)!] };
+  return { route, budget: target.budget, sampling, n, tries: n, tellsLogprobs: body.logprobs === true, promptsFor: (tier) => [prompts.get(tier)!] };
 }
 
 function fitTo({ chat, context, bytesPerPatch }: ChatManifest, turns: readonly Turn[], maxBytes: number) {

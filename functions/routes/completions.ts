@@ -13,6 +13,7 @@ import { COMPLETION, COMPLETION_CHUNK, COMPLETION_REQUESTS } from './examples.js
 import { grammarOf } from './grammar.js';
 import { inFlight } from './in-flight.js';
 import { respond } from './respond.js';
+import { completionLogprobs } from './tokens.js';
 
 const route = createRoute({
   method: 'post',
@@ -35,8 +36,18 @@ const SHAPE: AnswerShape = {
   idPrefix: 'cmpl',
   object: 'text_completion' satisfies Completion['object'],
   chunkObject: 'text_completion' satisfies CompletionChunk['object'],
-  choice: (index, text, finishReason): Completion['choices'][number] => ({ text, index, logprobs: null, finish_reason: finishReason }),
-  chunkChoice: (index, text, finishReason): CompletionChunk['choices'][number] => ({ text, index, logprobs: null, finish_reason: finishReason }),
+  choice: (index, { text, tokens }, finishReason): Completion['choices'][number] => ({
+    text,
+    index,
+    logprobs: tokens ? completionLogprobs(tokens) : null,
+    finish_reason: finishReason,
+  }),
+  chunkChoice: (index, { text, tokens = [] }, finishReason): CompletionChunk['choices'][number] => ({
+    text,
+    index,
+    logprobs: tokens.length > 0 ? completionLogprobs(tokens) : null,
+    finish_reason: finishReason,
+  }),
 };
 
 export function registerCompletions(app: App, deps: AppDeps): void {

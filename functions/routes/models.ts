@@ -50,7 +50,7 @@ function listModels(engine: AppDeps['engine'], aliases: AppDeps['aliases']): Mod
 }
 
 function describe(manifest: Manifest, state: NonNullable<Model['stlm']>['state']): Model {
-  const { id, parameters, context, defaultPrecision, evaluation, chat } = manifest;
+  const { id, parameters, context, defaultPrecision, evaluation, chat, infill = false } = manifest;
   return {
     id,
     object: 'model',
@@ -62,6 +62,7 @@ function describe(manifest: Manifest, state: NonNullable<Model['stlm']>['state']
       context_patches: context.patches,
       precision: defaultPrecision,
       chat: chat !== undefined,
+      infill,
       ...(evaluation && { bits_per_byte: evaluation.mean }),
     },
   };

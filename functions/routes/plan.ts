@@ -7,6 +7,7 @@ import type { ByteAutomaton } from '../grammar/automaton.js';
 import type { Manifest } from '../schema/manifest.js';
 import { DEFAULT_MAX_BYTES, type TextRequest } from '../schema/request.js';
 import { unknownModel } from './api-error.js';
+import type { Echo } from './text-of-pieces.js';
 
 /** The name clients route by; the router calls it `AUTO`. */
 export const AUTO_MODEL = 'stlm-auto';
@@ -24,6 +25,8 @@ export interface Prompt {
   readonly ids: PromptIds;
   /** Not all that the client sent is in it. */
   readonly truncated: boolean;
+  /** What the text begins with, if it is to begin with the prompt. */
+  readonly echo?: Echo;
 }
 
 export interface Plan {
@@ -32,6 +35,10 @@ export interface Plan {
   readonly sampling: Sampling;
   /** Choices for each prompt. */
   readonly n: number;
+  /** Texts that are written for each, of which the likeliest are its choices. */
+  readonly tries: number;
+  /** The answer says how probable its bytes were. */
+  readonly tellsLogprobs: boolean;
   /** As the tier that was chosen reads them. */
   readonly promptsFor: (tier: string) => readonly Prompt[];
 }
@@ -59,10 +66,11 @@ export function targetOf(body: TextRequest, arrival: Arrival, manifests: readonl
   return { budget, tier: pinned.id, manifests: [pinned] };
 }
 
-type Workload = Pick<RouteRequest, 'promptBytes' | 'promptPatches' | 'lengthClass'> & { readonly prompts: number };
+type Workload = Pick<RouteRequest, 'promptBytes' | 'promptPatches' | 'scoredPatches' | 'lengthClass' | 'generations'>;
 
-export function routeRequest(body: TextRequest, arrival: Arrival, { budget, tier, manifests }: Target, { prompts, ...workload }: Workload): RouteRequest {
+export function routeRequest(body: TextRequest, arrival: Arrival, { budget, tier, manifests }: Target, workload: Workload): RouteRequest {
   const firstByteBudgetMs = body.ttft_budget_ms ?? undefined;
+  const maxWords = body.max_words ?? undefined;
   return {
     id: arrival.id,
     tier,
@@ -71,8 +79,8 @@ export function routeRequest(body: TextRequest, arrival: Arrival, { budget, tier
     budgetMs: budget.budgetMs,
     ...(firstByteBudgetMs !== undefined && { firstByteBudgetMs }),
     maxBytes: maxBytesOf(body),
+    ...(maxWords !== undefined && { maxWords }),
     sharesRuns: typeof body.seed !== 'number',
-    generations: prompts * (body.n ?? 1),
     ...workload,
   };
 }
@@ -81,17 +89,27 @@ export function maxBytesOf(body: TextRequest): number {
   return body.max_tokens ?? body.max_completion_tokens ?? DEFAULT_MAX_BYTES;
 }
 
-/** @param grammar what `grammarOf` made of the form that is wanted. */
-export function samplingOf(body: TextRequest, grammar: ByteAutomaton | undefined): Sampling {
+/**
+ * @param grammar what `grammarOf` made of the form that is wanted.
+ * @param logprobs how many of the likeliest bytes are told beside each; undefined: nothing is told.
+ */
+export function samplingOf(body: TextRequest, grammar: ByteAutomaton | undefined, logprobs: number | undefined): Sampling {
   const stops = typeof body.stop === 'string' ? [body.stop] : (body.stop ?? []);
+  const maxWords = body.max_words ?? undefined;
   return {
     maxBytes: maxBytesOf(body),
     temperature: body.temperature ?? 1,
     topP: body.top_p ?? 1,
     topK: body.top_k ?? 0,
+    minP: body.min_p ?? 0,
+    frequencyPenalty: body.frequency_penalty ?? 0,
+    presencePenalty: body.presence_penalty ?? 0,
+    repetitionPenalty: body.repetition_penalty ?? 1,
     seed: body.seed ?? undefined,
     stop: stops.map((text) => new TextEncoder().encode(text)),
     logitBias: new Map(Object.entries(body.logit_bias ?? {}).map(([key, bias]) => [Number(key), bias])),
     ...(grammar && { grammar }),
+    ...(maxWords !== undefined && { maxWords }),
+    ...(logprobs !== undefined && { logprobs }),
   };
 }

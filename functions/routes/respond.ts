@@ -10,15 +10,17 @@ import { follow } from '../router/follow.js';
 import type { TextRequest } from '../schema/request.js';
 import type { RequestSpan } from '../tracing/tracer.js';
 import { spend } from './access.js';
-import { type Admitted, type AnswerShape, chunk, close, type Closing, finishReason, promiseHeaders, timingHeaders, usageChunk, whole } from './answer.js';
+import { type Admitted, type AnswerShape, chunk, close, type Closing, finishReason, promiseHeaders, timingHeaders, type Told, usageChunk, whole } from './answer.js';
 import { refused } from './api-error.js';
 import { type ChoiceEvent, runChoices } from './choices.js';
 import { type AppDeps, type AppEnv, logAnswer } from './context.js';
 import { asApiError } from './error-response.js';
+import { likeliest } from './likeliest.js';
 import type { Plan } from './plan.js';
 import { cacheSalt, knowingCache } from './prompt-cache.js';
 import { sseBody, sseLine } from './sse.js';
 import { Tally } from './tally.js';
+import type { Token } from './tokens.js';
 import { tooLate } from './too-late.js';
 import { traceAnswer } from './trace.js';
 
@@ -46,7 +48,7 @@ export async function respond(c: Context<AppEnv>, deps: AppDeps, plan: Plan, sha
     id: `${shape.idPrefix}-${deps.newId()}`,
     createdAtS: Math.floor(deps.nowMs() / 1_000),
     plan,
-    prompts: plan.promptsFor(decision.placement.tier).flatMap((prompt) => Array.from({ length: plan.n }, () => prompt)),
+    prompts: plan.promptsFor(decision.placement.tier).flatMap((prompt) => Array.from({ length: plan.tries }, () => prompt)),
     decision,
   };
   const run = start(c, deps, { admitted, shape, flight }, salt);
@@ -60,15 +62,15 @@ function start(c: Context<AppEnv>, deps: AppDeps, parts: Pick<Run, 'admitted' | 
   c.set('decision', decision);
   for (const [name, value] of Object.entries(promiseHeaders(parts.admitted))) c.header(name, value);
   const askedAtMs = deps.nowMs();
-  const generations = prompts.map(({ ids: prompt }, index) => {
-    const { seed } = plan.sampling;
-    const options = { ...plan.sampling, seed: seed === undefined ? seed : seed + (index % plan.n), prompt, cacheSalt, deadlineAtMs };
-    return follow(deps.router, decision, deps.engine.generate(placement, options, flight.signal));
+  const choices = prompts.map(({ ids: prompt, echo }, index) => {
+    const { seed, scoresPrompt = false } = plan.sampling;
+    const options = { ...plan.sampling, seed: seed === undefined ? seed : seed + (index % plan.tries), prompt, cacheSalt, deadlineAtMs };
+    return { generation: follow(deps.router, decision, deps.engine.generate(placement, options, flight.signal)), echo, tellsEcho: scoresPrompt };
   });
   return {
     ...parts,
-    events: runChoices(generations, flight.stop),
-    tally: new Tally(generations.length, c.var.arrivalMs, deps.nowMs),
+    events: runChoices(choices, flight.stop),
+    tally: new Tally(choices.length, c.var.arrivalMs, deps.nowMs),
     askedAtMs,
     span: c.var.span,
   };
@@ -89,18 +91,22 @@ function closingOf({ admitted, tally, shape, span, askedAtMs }: Run, deps: AppDe
 
 async function atOnce(c: Context<AppEnv>, deps: AppDeps, run: Run): Promise<Response> {
   const { shape, admitted, events, tally, flight } = run;
-  const texts = admitted.prompts.map(() => '');
+  const texts = admitted.prompts.map(() => ({ text: '', tokens: [] as Token[] }));
   try {
     for await (const event of events) {
       tally.note(event);
-      texts[event.index] += event.text;
+      const text = texts[event.index]!;
+      text.text += event.text;
+      for (const token of event.tokens) text.tokens.push(token);
     }
   } finally {
     flight.land();
   }
   const closing = closingOf(run, deps)!;
   for (const [name, value] of Object.entries(timingHeaders(closing))) c.header(name, value);
-  return c.json(whole(shape, admitted, texts, closing));
+  const { plan } = admitted;
+  const told = texts.map(({ text, tokens }): Told => ({ text, tokens: plan.tellsLogprobs ? tokens : undefined }));
+  return c.json(whole(shape, admitted, told, likeliest(closing.results, plan), closing));
 }
 
 /** Answers once the first text is there: until then a failure is still a status code. */
@@ -124,12 +130,12 @@ async function* streamLines(run: Run, deps: AppDeps, withUsage: boolean): AsyncG
   let closing: Closing | undefined;
   try {
     for await (const event of events) {
-      const { index, text, result } = event;
+      const { index, text, tokens, result } = event;
       tally.note(event);
       closing = closingOf(run, deps);
       if (shape.chunkOpening && !begun.has(index)) yield sseLine(chunk(shape, admitted, shape.chunkOpening(index), withUsage));
       begun.add(index);
-      const choice = shape.chunkChoice(index, text, result ? finishReason(result.stopCause) : null);
+      const choice = shape.chunkChoice(index, { text, tokens: admitted.plan.tellsLogprobs ? tokens : undefined }, result ? finishReason(result.stopCause) : null);
       yield sseLine(chunk(shape, admitted, choice, withUsage, closing));
     }
     if (withUsage) yield sseLine(usageChunk(shape, admitted, closing!));

@@ -25,9 +25,9 @@ export class Tally {
     this.#nowMs = nowMs;
   }
 
-  note({ index, text, result }: ChoiceEvent): void {
+  note({ index, text, isEcho, result }: ChoiceEvent): void {
     this.#lastMs = this.#nowMs() - this.#arrivalMs;
-    if (text !== '') this.#firstByteMs ??= this.#lastMs;
+    if (text !== '' && !isEcho) this.#firstByteMs ??= this.#lastMs;
     if (result === undefined) return;
     this.#results[index] = result;
     this.#left -= 1;

@@ -2,9 +2,11 @@ import type { GenerateResult } from '../engine/types.js';
 import type { Decision, Router, RouteRequest } from '../router/types.js';
 import { type ApiError, refused } from './api-error.js';
 
+const isEmpty = ({ stopCause, completionBytes }: GenerateResult): boolean => stopCause === 'deadline' && completionBytes === 0;
+
 /**
- * What to say when the budget ran out before any choice had text: an empty 200 would pass for an answer. Undefined if there is text,
- * or if its absence is the model's own wish.
+ * What to say when the budget ran out before any choice had text, or before one was scored: an empty 200 would pass for an answer, and half
+ * of a score for a score. Undefined if there is text, or if its absence is the model's own wish.
  */
 export function tooLate(
   results: readonly GenerateResult[],
@@ -12,7 +14,7 @@ export function tooLate(
   route: RouteRequest,
   { router, nowMs }: { readonly router: Pick<Router, 'explain'>; readonly nowMs: () => number },
 ): ApiError | undefined {
-  if (!results.every(({ stopCause, completionBytes }) => stopCause === 'deadline' && completionBytes === 0)) return undefined;
+  if (route.scoredPatches === undefined ? !results.every(isEmpty) : !results.some(isEmpty)) return undefined;
   const { tiers } = router.explain({ ...route, arrivalMs: nowMs() });
   const { waitMs = 0, loadMs = 0 } = tiers.find(({ tier }) => tier === placement.tier) ?? {};
   const neverWarm = results.some(({ promptPatches }) => promptPatches === 0);

@@ -6,13 +6,15 @@
 import { z } from '@hono/zod-openapi';
 import { answerFields, finishReason, stlmReportSchema, usageOfChunk, usageSchema } from './answer.js';
 import { bounded, listOf } from './bounded.js';
+import { chatLogprobsSchema } from './logprobs.js';
 import { notYet } from './not-yet.js';
-import { STREAM_OPTIONS_ISSUE, streamsIfOptions, textRequestFields } from './request.js';
+import { hasWordsOrForm, STREAM_OPTIONS_ISSUE, streamsIfOptions, textRequestFields, WORDS_OR_FORM_ISSUE } from './request.js';
 
 /** More turns than any context holds. */
 export const MAX_MESSAGES = 1_024;
 /** Of one message. */
 const MAX_PARTS = 16;
+const MAX_CHAT_LOGPROBS = 20;
 
 /** Looks at no element: a megabyte of wrong ones would be a second of work. */
 const none = z.custom((value) => Array.isArray(value) && value.length === 0).meta({ type: 'array', maxItems: 0 });
@@ -65,8 +67,8 @@ export const chatRequestSchema = z
   .object({
     ...textRequestFields,
     messages,
-    logprobs: notYet(z.literal(false)),
-    top_logprobs: notYet(z.literal(0)),
+    logprobs: z.boolean().nullish().meta({ description: 'Tells how probable each byte of the reply was: a token is a byte.' }),
+    top_logprobs: z.int().min(0).max(MAX_CHAT_LOGPROBS).nullish().meta({ description: 'So many of the likeliest bytes beside each; with `logprobs` only.' }),
     tools: notYet(none),
     tool_choice: notYet(z.literal('none')),
     parallel_tool_calls: notYet(z.boolean()),
@@ -81,6 +83,8 @@ export const chatRequestSchema = z
     store: notYet(z.literal(false)),
   })
   .refine(streamsIfOptions, STREAM_OPTIONS_ISSUE)
+  .refine(hasWordsOrForm, WORDS_OR_FORM_ISSUE)
+  .refine(({ logprobs, top_logprobs: top }) => !top || logprobs === true, { path: ['top_logprobs'], message: 'only allowed together with logprobs: true' })
   .openapi('ChatCompletionRequest');
 
 export type ChatRequest = z.infer<typeof chatRequestSchema>;
@@ -96,7 +100,7 @@ export const chatCompletionSchema = z
       z.object({
         index: z.int(),
         message: z.object({ role: z.literal('assistant'), content: z.string(), refusal: z.null() }),
-        logprobs: z.null(),
+        logprobs: chatLogprobsSchema.nullable(),
         finish_reason: finishReason,
       }),
     ),
@@ -115,7 +119,7 @@ export const chatChunkSchema = z
       z.object({
         index: z.int(),
         delta: z.object({ role: z.literal('assistant').optional(), content: z.string().optional() }),
-        logprobs: z.null(),
+        logprobs: chatLogprobsSchema.nullable(),
         finish_reason: finishReason.nullable(),
       }),
     ),

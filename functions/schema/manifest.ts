@@ -85,6 +85,8 @@ export const manifestSchema = z
     training,
     /** Present if the tier was tuned to chat. */
     chat: chat.optional(),
+    /** It was trained to write what is missing between a prefix and a suffix (`model-core/stlm/infill.py`); false if absent. */
+    infill: z.boolean().optional(),
     /** The greedy continuation of `prompt` by the default precision: what a healthy load must reproduce. */
     golden: z.object({ prompt: z.string(), ids: z.array(z.int().min(0).max(271)).min(1) }),
     /** The predictor's first guess, before the machine at hand has been calibrated. */

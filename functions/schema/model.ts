@@ -13,6 +13,7 @@ export const modelSchema = z
         context_patches: z.int(),
         precision: z.string(),
         chat: z.boolean().meta({ description: 'Whether it was tuned to chat: the others only complete.' }),
+        infill: z.boolean().meta({ description: 'Whether it can write what is missing before a `suffix`.' }),
         bits_per_byte: z.number().optional().meta({ description: 'Mean over held-out text, measured from the served file.' }),
       })
       .optional()

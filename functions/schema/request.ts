@@ -5,12 +5,11 @@
  */
 import { z } from '@hono/zod-openapi';
 import { bounded } from './bounded.js';
-import { notYet } from './not-yet.js';
 
 export const DEFAULT_MAX_BYTES = 64;
 export const MAX_BYTES = 4_096;
 const MAX_STOPS = 4;
-const MAX_CHOICES = 8;
+export const MAX_CHOICES = 8;
 /** Ten minutes: no client waits longer. */
 export const MAX_BUDGET_MS = 600_000;
 
@@ -40,10 +39,21 @@ export const textRequestFields = {
     example: 'stlm-auto',
   }),
   max_tokens: z.int().min(1).max(MAX_BYTES).nullish().meta({ description: `One token is one byte; ${DEFAULT_MAX_BYTES} if absent.` }),
+  max_words: z.int().min(1).max(MAX_BYTES).nullish().meta({
+    description: 'The text ends with its n-th word, before what follows it, or at `max_tokens`. A word is a run of letters, digits, apostrophes and characters beyond ASCII; one that the prompt began is the first.',
+  }),
   max_completion_tokens: z.int().min(1).max(MAX_BYTES).nullish().meta({ description: 'Read where `max_tokens` is absent.' }),
   temperature: z.number().min(0).max(2).nullish().meta({ description: '1 if absent; 0 is greedy.' }),
   top_p: z.number().gt(0).max(1).nullish(),
   top_k: z.int().min(0).max(256).nullish().meta({ description: '0 is off.' }),
+  min_p: z.number().min(0).max(1).nullish().meta({ description: 'Only bytes whose probability is at least this share of the likeliest one\'s; 0 is off.' }),
+  frequency_penalty: z.number().min(-2).max(2).nullish().meta({
+    description: 'What the logit of a byte loses for each time that the text written so far has it. A token is a byte here, and common bytes come often: 0.1 is much.',
+  }),
+  presence_penalty: z.number().min(-2).max(2).nullish().meta({ description: 'What the logit of a byte loses once the text written so far has it.' }),
+  repetition_penalty: z.number().gt(0).max(2).nullish().meta({
+    description: 'The logit of a byte that the prompt or the text written so far has is divided by this if positive, else multiplied; 1 is off. A token is a byte: after a few words most letters have been seen.',
+  }),
   n: z.int().min(1).max(MAX_CHOICES).nullish().meta({ description: 'Texts for each prompt; 1 if absent.' }),
   seed: z.int().nullish().meta({ description: 'The same seed on the same tier gives the same text; of several for one prompt, the k-th is drawn with `seed` + k.' }),
   stop: z
@@ -62,12 +72,6 @@ export const textRequestFields = {
   ttft_budget_ms: budgetMs.nullish().meta({ description: 'Milliseconds from arrival to the first byte of text.' }),
   service_tier: z.enum(['auto', 'default', 'scale', 'flex', 'priority']).nullish(),
   user: z.string().nullish(),
-
-  frequency_penalty: notYet(z.literal(0)),
-  presence_penalty: notYet(z.literal(0)),
-  repetition_penalty: notYet(z.literal(1)),
-  min_p: notYet(z.literal(0)),
-  max_words: notYet(z.null()),
 };
 
 export type TextRequest = z.infer<z.ZodObject<typeof textRequestFields>>;
@@ -78,3 +82,10 @@ export function streamsIfOptions({ stream, stream_options }: Pick<TextRequest, '
 }
 
 export const STREAM_OPTIONS_ISSUE = { path: ['stream_options'], message: 'only allowed together with stream: true' };
+
+/** For `refine`: a text cut after a word has no form. */
+export function hasWordsOrForm({ max_words: words, regex, response_format: format }: Pick<TextRequest, 'max_words' | 'regex' | 'response_format'>): boolean {
+  return typeof words !== 'number' || (typeof regex !== 'string' && (format?.type ?? 'text') === 'text');
+}
+
+export const WORDS_OR_FORM_ISSUE = { path: ['max_words'], message: 'not together with a regex or a response_format, which say where the text ends' };

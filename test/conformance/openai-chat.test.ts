@@ -58,6 +58,15 @@ describe('the openai package', () => {
     expect(final.choices[0]!.finish_reason).toBe(whole.choices[0]!.finish_reason);
   });
 
+  test('gets the log-probabilities of a reply, and its own helper puts those of a stream together', async () => {
+    const wanted = { ...request, logprobs: true, top_logprobs: 3 };
+    const { content } = (await client.chat.completions.create(wanted)).choices[0]!.logprobs!;
+    expect(content!.length).toBeGreaterThan(0);
+    expect(content!.every(({ top_logprobs: top }) => top.length === 3)).toBe(true);
+    const final = await client.chat.completions.stream(wanted).finalChatCompletion();
+    expect(final.choices[0]!.logprobs!.content).toEqual(content);
+  });
+
   test('sends parts of text and a developer message', async () => {
     const parts = [{ type: 'text' as const, text: hello.content }];
     const messages = [{ ...system, role: 'developer' as const }, { role: 'user' as const, content: parts }];
@@ -73,7 +82,7 @@ describe('the openai package', () => {
     };
     expect(await rejection({ messages: [] })).toMatchObject({ param: 'messages', code: 'invalid_value' });
     expect(await rejection({ tools: [{ type: 'function', function: { name: 'f' } }] })).toMatchObject({ param: 'tools' });
-    expect(await rejection({ logprobs: true })).toMatchObject({ param: 'logprobs' });
+    expect(await rejection({ top_logprobs: 3 })).toMatchObject({ param: 'top_logprobs' });
     expect(await rejection({ n: 9 })).toMatchObject({ param: 'n' });
   });
 

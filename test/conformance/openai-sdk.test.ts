@@ -81,6 +81,18 @@ describe('the openai package', () => {
     expect(reportOf(await unmodified.completions.create(explicit, { timeout: 5_000 }))).toMatchObject({ budget_ms: 700, budget_source: 'latency_budget_ms' });
   });
 
+  test('gets log-probabilities, an echoed prompt, the best of several and penalties', async () => {
+    const { choices } = await client.completions.create({ ...request, echo: true, logprobs: 2, max_tokens: 5, frequency_penalty: 0.5, presence_penalty: 0.1 });
+    const { text, logprobs } = choices[0]!;
+    expect(text.startsWith(request.prompt)).toBe(true);
+    expect(logprobs!.tokens!.length).toBeGreaterThanOrEqual(request.prompt.length);
+    expect(logprobs!.tokens!.slice(0, request.prompt.length).join('')).toBe(request.prompt);
+    expect(logprobs!.text_offset![3]).toBe(3);
+    const best = await client.completions.create({ ...request, n: 1, best_of: 3, max_tokens: 8 });
+    expect(best.choices).toHaveLength(1);
+    expect(best.usage!.completion_tokens).toBeGreaterThan(8);
+  });
+
   test('lists and retrieves models', async () => {
     const ids: string[] = [];
     for await (const { id } of client.models.list()) ids.push(id);

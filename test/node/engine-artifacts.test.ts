@@ -103,7 +103,7 @@ describe.each(['stlm-10m', 'stlm-50m', 'stlm-100m'])('%s', (tier) => {
       while (generation.outcome === undefined) {
         session.last = [];
         await runner.run([generation]);
-        chunks.push(generation.takeBytes());
+        chunks.push(...generation.takePieces().map(({ bytes }) => bytes));
         told.push(...session.last);
       }
       return { text: textOf(chunks), told, cachedPatches: generation.outcome.cachedPatches };

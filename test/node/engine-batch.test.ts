@@ -48,7 +48,7 @@ class Text {
   constructor(readonly generation: Generation) {}
 
   collect(): void {
-    this.#chunks.push(this.generation.takeBytes());
+    this.#chunks.push(...this.generation.takePieces().map(({ bytes }) => bytes));
   }
 
   get text(): string {
@@ -170,6 +170,7 @@ describe('texts that share runs', () => {
       for (let begun = 0; begun < count; begun += 10) {
         await together.finish(Array.from({ length: 10 }, (_, index) => together.begin(greedy(`${begun + index} `, { maxBytes: 5, cacheSalt: `${begun + index}` }))));
         together.session.runs.length = 0;
+        together.session.outputs.length = 0;
         together.session.decoded.length = 0;
       }
     };

@@ -97,7 +97,7 @@ describe('a pool with cores to spare', () => {
   async function generate(pool: WorkerPool, placement: Placement): Promise<string> {
     const chunks: Uint8Array[] = [];
     const options = greedy('The city was built on the river, and ', { maxBytes: 120 });
-    for await (const bytes of pool.generate(placement, options, new AbortController().signal)) chunks.push(bytes);
+    for await (const { bytes } of pool.generate(placement, options, new AbortController().signal)) chunks.push(bytes);
     return textOf(chunks);
   }
 

@@ -25,13 +25,13 @@ export async function tinyModel() {
 /** As `chat_template` of model-core has it. */
 export const CHAT: ChatTemplate = { roles: { system: 263, user: 264, assistant: 265 }, endOfTurn: 266 };
 
-/** A temporary folder with the test model, which says there that it was tuned to chat: its replies are noise, its turns are real. */
+/** A temporary folder with the test model, which says there that it was tuned to chat and fills gaps: its replies are noise, its turns are real. */
 export async function chatModels(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'stlm-chat-'));
   await cp(MODELS, folder, { recursive: true });
   const path = join(folder, TINY, 'manifest.json');
   const manifest = JSON.parse(await readFile(path, 'utf8')) as Manifest;
-  await writeFile(path, JSON.stringify({ ...manifest, chat: CHAT }));
+  await writeFile(path, JSON.stringify({ ...manifest, chat: CHAT, infill: true }));
   return folder;
 }
 

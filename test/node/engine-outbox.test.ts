@@ -11,12 +11,12 @@ beforeEach(() => {
 });
 afterEach(() => vi.useRealTimers());
 
-const patch = (id: number, text: string) => outbox.send({ kind: 'bytes', id, patches: [new TextEncoder().encode(text)] });
+const patch = (id: number, text: string) => outbox.send({ kind: 'text', id, pieces: [{ bytes: new TextEncoder().encode(text) }] });
 const fail = (id: number) => outbox.send({ kind: 'failed', id, reason: 'broken' });
 /** As 'id:patch|patch', an end as 'id.'. */
 const told = () =>
   sent.map((message) => {
-    if (message.kind === 'bytes') return `${message.id}:${message.patches.map((bytes) => new TextDecoder().decode(bytes)).join('|')}`;
+    if (message.kind === 'text') return `${message.id}:${message.pieces.map(({ bytes }) => new TextDecoder().decode(bytes)).join('|')}`;
     return message.kind === 'failed' ? `${message.id}.` : message.kind;
   });
 

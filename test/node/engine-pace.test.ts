@@ -40,6 +40,14 @@ describe('the pace of a tier', () => {
     expect(pace.likelyMs(101)).toBe(2 + 200);
   });
 
+  test('learns what scoring adds to reading from runs that score, and from them nothing else', () => {
+    const pace = seeded();
+    const unscoredMs = pace.likelyMs(100);
+    for (let run = 0; run < 16; run += 1) pace.observe({ texts: 1, patches: 16, scored: 10, decodes: false, ms: 16 * 0.5 + 10 * 3 });
+    expect(pace.likelyMs(100)).toBe(unscoredMs);
+    expect(pace.likelyMs(100, 20)).toBe(unscoredMs + 20 * 3);
+  });
+
   test('knows what further texts add to a run, and what a run would have been without them', () => {
     const pace = seeded();
     let aloneMs = 0;

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { EngineClosedError, TierQuarantinedError, WorkerCrashedError } from '../../functions/engine/errors.js';
 import { type PoolOptions, WorkerPool } from '../../functions/engine/pool.js';
-import type { GenerateOptions, GenerateResult } from '../../functions/engine/types.js';
+import type { GenerateOptions, GenerateResult, Piece } from '../../functions/engine/types.js';
 import { greedy, MODELS, openRegistry, textOf, TINY } from './engine-models.js';
 import { manifestOf, sha256 } from './registry-artifact.js';
 
@@ -33,12 +33,12 @@ interface Generated {
 const place = (worker = 0) => ({ tier: TINY, worker });
 
 async function generate(pool: WorkerPool, options: GenerateOptions = greedy(PROMPT), signal = new AbortController().signal): Promise<Generated> {
-  const bytes = pool.generate(place(), options, signal);
+  const pieces = pool.generate(place(), options, signal);
   const chunks: Uint8Array[] = [];
   for (;;) {
-    const next = await bytes.next();
+    const next = await pieces.next();
     if (next.done === true) return { text: textOf(chunks), result: next.value };
-    chunks.push(next.value);
+    chunks.push(next.value.bytes);
   }
 }
 
@@ -235,11 +235,11 @@ describe('a reader that leaves', () => {
     const abort = new AbortController();
     const bytes = pool.generate(place(), greedy('', endless), abort.signal);
     let before = 0;
-    for (let patch = 0; patch < 3; patch += 1) before += ((await bytes.next()).value as Uint8Array).length;
+    for (let patch = 0; patch < 3; patch += 1) before += ((await bytes.next()).value as Piece).bytes.length;
     abort.abort();
     let after = 0;
     let next = await bytes.next();
-    for (; next.done !== true; next = await bytes.next()) after += next.value.length;
+    for (; next.done !== true; next = await bytes.next()) after += next.value.bytes.length;
     expect(next.value.stopCause).toBe('cancelled');
     expect(next.value.completionBytes).toBe(before + after);
     expect(after).toBeLessThan(10_000);
@@ -277,7 +277,7 @@ describe('a worker that dies', () => {
     expect((await neighbour).text).toHaveLength(400);
     await expect.poll(() => pool.isWarm(place(1)), { timeout: 10_000 }).toBe(true);
     const again: Uint8Array[] = [];
-    for await (const bytes of pool.generate(place(1), greedy(PROMPT), new AbortController().signal)) again.push(bytes);
+    for await (const { bytes } of pool.generate(place(1), greedy(PROMPT), new AbortController().signal)) again.push(bytes);
     expect(textOf(again)).toBe(expected);
   }, 30_000);
 

@@ -9,6 +9,8 @@ export class RecurrentSession implements Session {
   static readonly shape = { trunk: { layers: 2, kvHeads: 2, headDim: 1 }, contextPatches: 64, chunkPatches: 64 };
   /** Of how many texts, patches read of each, and whether a patch was decoded, run by run; `past` is the first text's. */
   readonly runs: { patches: number; past: number; decodes: boolean; texts: number }[] = [];
+  /** By run. */
+  readonly outputs: (readonly string[])[] = [];
   /** Every id it has yielded. */
   readonly decoded: number[] = [];
   /** A greedy text never ends by itself, and a sampled one hardly, unless this is raised. */
@@ -32,10 +34,11 @@ export class RecurrentSession implements Session {
     if (cap !== PATCH_CAP || seqk.length !== texts || Math.max(...pasts) + patches !== total) throw new Error('inconsistent inputs');
     if (texts > 1 && patches > 1) throw new Error('a batch reads one patch');
     this.runs.push({ patches, past: pasts[0]!, decodes, texts });
+    this.outputs.push(outputs);
     this.onRun();
 
     const newkv = new Float32Array(texts * patches * 8);
-    const decoded: number[][] = [];
+    const states: { state: number; ids: Int32Array }[] = [];
     for (const [text, past] of pasts.entries()) {
       let state = past === 0 ? 1 : this.#stateAt(feeds, text, past - 1);
       const own = ids.subarray(text * rows * PATCH_CAP, (text + 1) * rows * PATCH_CAP);
@@ -44,16 +47,23 @@ export class RecurrentSession implements Session {
         // The row before the window feeds hash features only, as in the model: it colours the first patch.
         for (const id of own.subarray(patch * PATCH_CAP, (patch + 2) * PATCH_CAP)) state = mix(state, id);
         for (let slot = 0; slot < 8; slot += 1) newkv[(text * patches + patch) * 8 + slot] = slotValue(state, slot);
+        states.push({ state, ids: own.subarray(0, (patch + 2) * PATCH_CAP) });
       }
-      if (!decodes) continue;
-      decoded.push([...this.#decode(state, own, this.#noiseOf(feeds, text, texts))]);
-      this.decoded.push(...decoded.at(-1)!);
     }
-    const all: Record<string, Tensor> = { newkv: this.tensor('float32', newkv, [texts, patches, 8]) };
-    if (decodes) {
-      const turns = Math.max(...decoded.map(({ length }) => length));
-      const toks = Int32Array.from({ length: turns * texts }, (_, at) => decoded[at % texts]![Math.floor(at / texts)] ?? SPECIAL.pad);
-      all['toks'] = this.tensor('int32', toks, [turns, texts]);
+    const steps = Number((input(feeds, 'steps').data as BigInt64Array)[0]);
+    const sel = [...(input(feeds, 'sel').data as Int32Array)];
+    const decoded = sel.map((at, row) => Array.from(this.#decode(states[at]!, this.#noiseOf(feeds, row, sel.length), steps)));
+    const turns = Math.max(...decoded.map(({ length }) => length));
+    const table = Array.from({ length: turns * sel.length }, (_, at) => decoded[at % sel.length]![Math.floor(at / sel.length)]);
+    for (const ids of decoded) this.decoded.push(...ids.map(({ id }) => id));
+    const all: Record<string, Tensor> = {
+      newkv: this.tensor('float32', newkv, [texts, patches, 8]),
+      toks: this.tensor('int32', Int32Array.from(table, (cell) => cell?.id ?? SPECIAL.pad), [turns, sel.length]),
+    };
+    if (outputs.includes('lp')) all['lp'] = this.tensor('float32', Float32Array.from(table, (cell) => (cell ? logSoftmax(cell.logits)[cell.id]! : 0)), [turns, sel.length]);
+    if (outputs.includes('logprobs')) {
+      const rows = table.flatMap((cell) => Array.from(cell ? logSoftmax(cell.logits) : new Float32Array(VOCABULARY)));
+      all['logprobs'] = this.tensor('float32', Float32Array.from(rows), [turns, sel.length, VOCABULARY]);
     }
     return Object.fromEntries(outputs.map((name) => [name, all[name] as Tensor]));
   }
@@ -83,22 +93,29 @@ export class RecurrentSession implements Session {
     return own;
   }
 
-  *#decode(state: number, ids: Int32Array, noise: Float32Array): Generator<number> {
+  *#decode({ state, ids }: { state: number; ids: Int32Array }, noise: Float32Array, steps: number): Generator<{ id: number; logits: Float32Array }> {
     let afterWord = isWordByte(ids.subarray(-PATCH_CAP).findLast((id) => id !== SPECIAL.pad) as number);
     let inner = state;
-    for (let turn = 0; turn < PATCH_CAP; turn += 1) {
+    for (let turn = 0; turn < steps; turn += 1) {
+      const logits = new Float32Array(VOCABULARY);
       let best = 0;
       let bestScore = -Infinity;
       for (let id = 0; id < VOCABULARY; id += 1) {
-        const score = logit(inner, id, this.endLogit) + (noise[turn * VOCABULARY + id] as number);
+        logits[id] = logit(inner, id, this.endLogit);
+        const score = logits[id]! + (noise[turn * VOCABULARY + id] as number);
         if (score > bestScore) [best, bestScore] = [id, score];
       }
-      yield best;
+      yield { id: best, logits };
       if (best >= 256 || (afterWord && !isWordByte(best))) return;
       afterWord = isWordByte(best);
       inner = mix(inner, best);
     }
   }
+}
+
+function logSoftmax(logits: Float32Array): Float32Array {
+  const total = logits.reduce((sum, one) => sum + Math.exp(one), 0);
+  return logits.map((one) => one - Math.log(total));
 }
 
 const SLOT = 1 << 20;

@@ -44,7 +44,7 @@ const at = (tier: string, worker = 0): Placement => ({ tier, worker });
 
 async function generate(pool: WorkerPool, placement: Placement, options: Partial<GenerateOptions> = {}): Promise<string> {
   const chunks: Uint8Array[] = [];
-  for await (const bytes of pool.generate(placement, greedy(PROMPT, options), new AbortController().signal)) chunks.push(bytes);
+  for await (const { bytes } of pool.generate(placement, greedy(PROMPT, options), new AbortController().signal)) chunks.push(bytes);
   return textOf(chunks);
 }
 

@@ -10,6 +10,7 @@ import { nodeRuntime } from '../../functions/engine/ort-node.js';
 import { Pace } from '../../functions/engine/pace.js';
 import { INPUT_NAMES } from '../../functions/engine/run-inputs.js';
 import type { Feeds, Session, Tensor } from '../../functions/engine/session.js';
+import type { GenerateOptions } from '../../functions/engine/types.js';
 import { greedy, textOf, tinyModel } from './engine-models.js';
 import { Solo } from './engine-solo.js';
 
@@ -26,9 +27,9 @@ async function open(runtime: OnnxRuntime, threads = 1): Promise<ModelSession> {
   return session;
 }
 
-async function textFrom(session: Session, seed: number): Promise<string> {
+async function textFrom(session: Session, seed: number, options: Partial<GenerateOptions> = {}): Promise<string> {
   const pace = new Pace({ prefillPatchMs: 0, decodePatchMs: 0 });
-  const generation = new Solo({ session, shape: model.shape, pace, nowMs: () => 0 }, sampled(seed));
+  const generation = new Solo({ session, shape: model.shape, pace, nowMs: () => 0 }, { ...sampled(seed), ...options, seed });
   const chunks: Uint8Array[] = [];
   while (generation.outcome === undefined) chunks.push(await generation.step());
   return textOf(chunks);
@@ -91,6 +92,8 @@ describe('the direct binding', () => {
   test('gives the outputs of onnxruntime-node to the bit, prefill and decode', async () => {
     const compared = new ComparedSession(await open(nodeRuntime), await open(native));
     for (const seed of [1, 2, 3]) await textFrom(compared, seed);
+    await textFrom(compared, 4, { logprobs: 0, frequencyPenalty: 0.5 });
+    await textFrom(compared, 5, { logprobs: 5, scoresPrompt: true });
     expect(compared.outputs).toBeGreaterThan(100);
     expect(compared.differences).toEqual([]);
   });

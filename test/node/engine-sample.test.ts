@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { PATCH_CAP, SPECIAL, VOCABULARY } from '../../functions/engine/patch.js';
-import { nucleusRow, PatchNoise, SeededRandom } from '../../functions/engine/sample.js';
+import { PatchNoise, SeededRandom } from '../../functions/engine/sample.js';
 
 const row = (noise: PatchNoise, turn: number) => noise.data.subarray(turn * VOCABULARY, (turn + 1) * VOCABULARY);
 
@@ -88,17 +88,5 @@ describe('sampling noise', () => {
     noise.prepare([]);
     expect(noise.data.every((value) => value < 1e6)).toBe(true);
     expect(row(noise, 0)[97]).toBeLessThan(-50);
-  });
-
-  test('leaves the nucleus filter off unless it would filter', () => {
-    expect([...nucleusRow({ temperature: 0, topP: 0.5, topK: 3 })]).toEqual([0, 0, 0]);
-    expect([...nucleusRow({ temperature: 1, topP: 1, topK: 0 })]).toEqual([0, 0, 0]);
-    expect([...nucleusRow({ temperature: 0.5, topP: 0.25, topK: 0 })]).toEqual([0.5, 0.25, VOCABULARY]);
-    expect([...nucleusRow({ temperature: 0.5, topP: 1, topK: 40 })]).toEqual([0.5, 1, 40]);
-  });
-
-  test('keeps the likeliest id in the smallest nucleus a request can ask for', () => {
-    const [, topP] = nucleusRow({ temperature: 1, topP: Number.MIN_VALUE, topK: 0 });
-    expect(topP).toBeGreaterThan(0);
   });
 });

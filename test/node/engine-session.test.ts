@@ -5,10 +5,11 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import type { ModelSession } from '../../functions/engine/onnx-runtime.js';
 import { bestRuntime, openSession } from '../../functions/engine/open-session.js';
 import { Pace } from '../../functions/engine/pace.js';
-import { PatchSplitter, SPECIAL } from '../../functions/engine/patch.js';
+import { PatchSplitter, SPECIAL, VOCABULARY } from '../../functions/engine/patch.js';
 import { Runner } from '../../functions/engine/runner.js';
 import type { Feeds, Session, Tensor } from '../../functions/engine/session.js';
 import type { GenerateOptions } from '../../functions/engine/types.js';
+import { compileGrammar } from '../../functions/grammar/grammars.js';
 import { bytesOf, greedy, textOf, tinyModel } from './engine-models.js';
 import { Solo } from './engine-solo.js';
 import { sha256 } from './registry-artifact.js';
@@ -38,6 +39,28 @@ async function finish(generation: Solo): Promise<string> {
 }
 
 const generate = (prompt: string, options: Partial<GenerateOptions> = {}) => finish(begin(greedy(prompt, options)));
+
+const PENALTIES = { frequencyPenalty: 0.6, presencePenalty: 0.9 };
+
+/** Checks that each byte is the likeliest of those that may follow, less its penalties; how often each came. */
+async function penalised(solo: Solo, mayFollow: (text: string) => number[]): Promise<Float32Array> {
+  const counts = new Float32Array(VOCABULARY);
+  let text = '';
+  while (solo.outcome === undefined) {
+    for (const { logprobs } of await solo.stepPieces()) {
+      for (const [index, id] of logprobs!.ids.entries()) {
+        const { topIds, topLogprobs } = logprobs!;
+        const own = topIds.slice(index * VOCABULARY, (index + 1) * VOCABULARY);
+        const score = (other: number) =>
+          topLogprobs[index * VOCABULARY + own.indexOf(other)]! - PENALTIES.frequencyPenalty * counts[other]! - (counts[other]! > 0 ? PENALTIES.presencePenalty : 0);
+        expect(score(id)).toBeGreaterThan(Math.max(...mayFollow(text).map(score)) - 1e-4);
+        counts[id]! += 1;
+        text += String.fromCharCode(id);
+      }
+    }
+  }
+  return counts;
+}
 
 /** Keeps what the graph was asked and what it answered. */
 class RecordingSession implements Session {
@@ -134,7 +157,27 @@ describe('the test model', () => {
     const runner = new Runner({ session, trunk: model.shape.trunk, pace: new Pace({ prefillPatchMs: 0, decodePatchMs: 0 }), nowMs: () => 0 });
     for (const generation of together) while (!generation.ready) await runner.run([generation]);
     while (together.some(({ outcome }) => outcome === undefined)) await runner.run(together.filter(({ outcome }) => outcome === undefined));
-    expect(together.map((generation) => textOf([generation.takeBytes()]))).toEqual(alone);
+    expect(together.map((generation) => textOf(generation.takePieces().map(({ bytes }) => bytes)))).toEqual(alone);
+  });
+
+  test('penalises every byte by what the text had before it, within a patch and across, the prompt and forced bytes apart', async () => {
+    for (const prompt of [PROMPT, 'the the the th', '']) {
+      const counts = await penalised(begin(greedy(prompt, { ...PENALTIES, logprobs: VOCABULARY, logitBias: endless })), () => [...Array(256).keys()]);
+      expect(counts.reduce((sum, count) => sum + count, 0)).toBe(60);
+    }
+  });
+
+  test('penalises what a form had decoded anew as what was written', async () => {
+    // So many words that what may come cannot be known far ahead: patches are cut, and go on from where they followed.
+    const words = Array.from({ length: 200 }, (_, index) => ((index * 7919 + 4_321) % 16_384).toString(4).padStart(7, '0').replaceAll(/\d/g, (digit) => 'eaon'[Number(digit)]!));
+    const grammar = compileGrammar({ kind: 'regex', regex: `(?:(?:${words.join('|')}) ){8}` });
+    const mayFollow = (text: string) => {
+      const begun = text.slice(text.lastIndexOf(' ') + 1);
+      return words.filter((word) => `${word} `.startsWith(begun)).map((word) => `${word} `.charCodeAt(begun.length));
+    };
+    const solo = begin(greedy(PROMPT, { ...PENALTIES, logprobs: VOCABULARY, grammar, maxBytes: 200 }));
+    await penalised(solo, mayFollow);
+    expect(solo.outcome!.decodedPatches).toBeGreaterThan(10);
   });
 
   test('repeats a sampled text for its seed only', async () => {

@@ -1,7 +1,7 @@
 import { Generation, type GenerationOutcome, type GenerationParts } from '../../functions/engine/generate.js';
 import { prefixCache } from '../../functions/engine/prefix-cache.js';
 import { Runner } from '../../functions/engine/runner.js';
-import type { GenerateOptions } from '../../functions/engine/types.js';
+import type { GenerateOptions, Piece } from '../../functions/engine/types.js';
 
 type SoloParts = Omit<GenerationParts, 'prefixes'> & Partial<GenerationParts>;
 
@@ -25,7 +25,11 @@ export class Solo {
 
   /** At most one run, and the bytes that it made certain. */
   async step(): Promise<Uint8Array> {
+    return Uint8Array.from((await this.stepPieces()).flatMap(({ bytes }) => Array.from(bytes)));
+  }
+
+  async stepPieces(): Promise<Piece[]> {
     await this.#runner.run([this.generation]);
-    return this.generation.takeBytes();
+    return this.generation.takePieces();
   }
 }

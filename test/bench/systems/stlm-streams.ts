@@ -30,7 +30,7 @@ async function measure({ artifacts, tier, preparedFolder, workers, threads, stre
       const prompt = new TextEncoder().encode(LIBRARY.slice(start, start + STREAM_PROMPT_BYTES));
       const sampling = { seed: undefined, temperature: 0.8, topP: 1, topK: 0, stop: [], logitBias: new Map<number, number>(), cacheSalt: '' };
       const options = { prompt, maxBytes: STREAM_TEXT_BYTES, ...sampling, deadlineAtMs: Infinity };
-      for await (const bytes of pool.generate({ tier, worker: index % workers }, options, abort.signal)) {
+      for await (const { bytes } of pool.generate({ tier, worker: index % workers }, options, abort.signal)) {
         piece(bytes.length);
         if (over()) abort.abort();
       }

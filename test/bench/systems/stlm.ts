@@ -34,7 +34,7 @@ async function measure({ artifacts, tier, preparedFolder, threads, decodeBytes }
     const options = { prompt, maxBytes, seed, temperature: 0.8, topP: 1, topK: 0, stop: [], logitBias: new Map<number, number>(), cacheSalt: `${seed}`, deadlineAtMs: Infinity };
     const beginMs = performance.now();
     const arrivals: { atMs: number; bytes: number }[] = [];
-    for await (const bytes of pool.generate(placement, options, new AbortController().signal)) arrivals.push({ atMs: performance.now(), bytes: bytes.length });
+    for await (const { bytes } of pool.generate(placement, options, new AbortController().signal)) arrivals.push({ atMs: performance.now(), bytes: bytes.length });
     return { firstByteMs: (arrivals[0]?.atMs ?? performance.now()) - beginMs, arrivals };
   };
 

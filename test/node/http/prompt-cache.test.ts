@@ -52,6 +52,16 @@ test('no key finds what another has asked, nor do clients without one', async ()
   expect(cachedTokens(await complete(prompt('cc'), 'Bearer mine'))).toBe(REUSED_BYTES);
 });
 
+test('a prompt that is scored is read again, and nobody forgets for it what is known', async () => {
+  await complete(prompt('ee'));
+  await complete(prompt('ff'));
+  const body = { model: 'stlm-auto', prompt: prompt('ee'), max_tokens: 20, seed: 3, latency_budget_ms: 60_000, echo: true, logprobs: 0 };
+  const scored = (await (await server.post('/v1/completions', body)).json()) as Completion;
+  expect(cachedTokens(scored)).toBe(0);
+  for (const known of ['ee', 'ff']) expect(pool.cachedPatches('stlm-tiny', new TextEncoder().encode(prompt(known)), 'anonymous')[0]).toBeGreaterThan(0);
+  expect(cachedTokens(await complete(prompt('ee')))).toBe(REUSED_BYTES);
+});
+
 test('a stream says so in its usage', async () => {
   await complete(prompt('dd'));
   const body = { model: 'stlm-auto', prompt: prompt('dd'), max_tokens: 20, stream: true, stream_options: { include_usage: true }, latency_budget_ms: 60_000 };

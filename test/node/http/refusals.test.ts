@@ -85,12 +85,23 @@ describe('a budget that runs out before any text', () => {
     const engine = new ScriptedEngine(says([], 'deadline'));
     engine.promptPatches = promptPatches;
     server = await listen(engine);
-    for (const body of [valid, { ...valid, stream: true }, { ...valid, prompt: ['Once', 'Twice'] }]) {
+    for (const body of [valid, { ...valid, stream: true }, { ...valid, stream: true, echo: true }, { ...valid, prompt: ['Once', 'Twice'] }]) {
       const response = await server.post('/v1/completions', body);
       expect(response.status).toBe(status);
       expect(response.headers.get('retry-after')).not.toBeNull();
       expect(await response.json()).toMatchObject({ error: { code } });
     }
+  });
+
+  test('for one of several prompts that are scored refuses all of them', async () => {
+    server = await listen(
+      new ScriptedEngine(async function* sayOne({ prompt }) {
+        if (prompt.length === 4) yield new TextEncoder().encode('text');
+        return prompt.length === 4 ? 'length' : 'deadline';
+      }),
+    );
+    const response = await server.post('/v1/completions', { ...valid, prompt: ['Once', 'Never'], echo: true, logprobs: 0 });
+    expect(response.status).toBe(429);
   });
 
   test('for one choice of several leaves the others their text', async () => {

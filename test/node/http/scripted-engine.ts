@@ -1,5 +1,5 @@
 /** An engine that plays a script of byte chunks: for what the HTTP layer does with bytes, causes and signals, where no model matters. */
-import type { Engine, GenerateOptions, GenerateResult, Placement, StopCause, TierStatus } from '../../../functions/engine/types.js';
+import type { Engine, GenerateOptions, GenerateResult, Piece, Placement, StopCause, TierStatus } from '../../../functions/engine/types.js';
 import type { Manifest } from '../../../functions/schema/manifest.js';
 import { CHAT } from '../engine-models.js';
 
@@ -17,8 +17,8 @@ export class ScriptedEngine implements Engine {
   /** Every call, in order. */
   readonly calls: { readonly options: GenerateOptions; readonly signal: AbortSignal; ended: boolean }[] = [];
 
-  /** @param chatTiers those that were tuned to chat. */
-  constructor(script: Script, tiers: readonly ScriptedTier[] = [{ id: 'stlm-small', state: 'ready' }], chatTiers: readonly string[] = []) {
+  /** @param chatTiers those that were tuned to chat. @param infillTiers those that were trained to fill gaps. */
+  constructor(script: Script, tiers: readonly ScriptedTier[] = [{ id: 'stlm-small', state: 'ready' }], chatTiers: readonly string[] = [], infillTiers: readonly string[] = []) {
     this.#script = script;
     this.#states = new Map(
       tiers.map((tier) => [tier.id, { ...tier, workers: tier.state === 'ready' ? [0] : [], memoryBytes: tier.state === 'ready' ? 1_000 : 0 }]),
@@ -26,6 +26,7 @@ export class ScriptedEngine implements Engine {
     this.manifests = tiers.map(({ id }, index) => ({
       ...manifestOf(id, (index + 1) * 1_000_000),
       ...(chatTiers.includes(id) && { chat: CHAT }),
+      ...(infillTiers.includes(id) && { infill: true }),
     }));
   }
 
@@ -49,7 +50,7 @@ export class ScriptedEngine implements Engine {
     return 1;
   }
 
-  async *generate(_placement: Placement, options: GenerateOptions, signal: AbortSignal): AsyncGenerator<Uint8Array, GenerateResult, void> {
+  async *generate(_placement: Placement, options: GenerateOptions, signal: AbortSignal): AsyncGenerator<Piece, GenerateResult, void> {
     const call = { options, signal, ended: false };
     this.calls.push(call);
     let completionBytes = 0;
@@ -59,7 +60,7 @@ export class ScriptedEngine implements Engine {
         const step = await chunks.next();
         if (step.done) return resultOf(step.value, completionBytes, this.promptPatches);
         completionBytes += step.value.length;
-        yield step.value;
+        yield { bytes: step.value };
       }
     } finally {
       call.ended = true;

@@ -27,7 +27,9 @@ describe('a wrong field is refused by name', () => {
     ['model', 'stlm-auto@soon'],
     ['prompt', null],
     ['prompt', { text: 'Once' }],
-    ['prompt', [256]],
+    ['prompt', [257]],
+    ['prompt', [97, 256]],
+    ['prompt', [[256, 256]]],
     ['prompt', [-1]],
     ['prompt', [1.5]],
     ['prompt', ['Once', 7]],
@@ -67,15 +69,22 @@ describe('a wrong field is refused by name', () => {
     ['service_tier', 'gold'],
     ['n', 9],
     ['n', 0],
-    ['best_of', 2],
-    ['echo', true],
-    ['logprobs', 1],
+    ['best_of', 0],
+    ['best_of', 9],
+    ['echo', 'yes'],
+    ['logprobs', 6],
+    ['logprobs', true],
+    ['logprobs', -1],
     ['suffix', 'the end'],
-    ['frequency_penalty', 0.5],
-    ['presence_penalty', -1],
-    ['repetition_penalty', 1.1],
-    ['min_p', 0.1],
-    ['max_words', 5],
+    ['suffix', ['the end']],
+    ['frequency_penalty', 2.1],
+    ['presence_penalty', -2.1],
+    ['repetition_penalty', 0],
+    ['repetition_penalty', 2.1],
+    ['min_p', 1.1],
+    ['min_p', -0.1],
+    ['max_words', 0],
+    ['max_words', 1.5],
     ['response_format', { type: 'json' }],
     ['response_format', { type: 'json_schema' }],
     ['response_format', { type: 'json_schema', json_schema: { schema: { not: {} } } }],
@@ -98,8 +107,21 @@ describe('a wrong field is refused by name', () => {
     expect((await complete({ prompt: ['a', 'b'], n: 8 })).status).toBe(200);
   });
 
+  test('fields that do not go together, by the one that is too much', async () => {
+    const param = async (fields: object) => (await errorOf(await complete(fields))).param;
+    expect(await param({ max_tokens: 0, logprobs: 1 })).toBe('max_tokens');
+    expect(await param({ best_of: 2, n: 3 })).toBe('best_of');
+    expect(await param({ best_of: 3, stream: true })).toBe('best_of');
+    expect(await param({ prompt: ['a', 'b', 'c'], best_of: 8 })).toBe('best_of');
+    expect(await param({ suffix: 'end', echo: true, logprobs: 0 })).toBe('suffix');
+    expect(await param({ max_words: 2, regex: 'a+' })).toBe('max_words');
+    expect(await param({ max_words: 2, response_format: { type: 'json_object' } })).toBe('max_words');
+    expect(await param({ prompt: 'a'.repeat(65_537), echo: true, logprobs: 0 })).toBe('echo');
+    expect((await complete({ prompt: 'a'.repeat(65_537), echo: true })).status).toBe(200);
+  });
+
   test('a megabyte of wrong prompts, by the first of them', async () => {
-    for (const prompt of [Array.from({ length: 16 }, () => Array(20_000).fill('')), Array(65_536).fill(''), Array(70_000).fill(1), [[1, 256]], [['a'], 'b'], { 0: 'a' }]) {
+    for (const prompt of [Array.from({ length: 16 }, () => Array(20_000).fill('')), Array(65_536).fill(''), Array(70_000).fill(1), [[1, 256]], Array(65_536).fill(256), [['a'], 'b'], { 0: 'a' }]) {
       const { error } = completionRequestSchema.safeParse({ ...valid, prompt });
       expect(error!.issues).toHaveLength(1);
       expect(error!.issues[0]!.path).toEqual(['prompt']);
@@ -131,7 +153,8 @@ describe('a wrong field is refused by name', () => {
 
 describe('what clients send without meaning anything by it is accepted', () => {
   test.each([
-    { n: 1, best_of: 1, echo: false, logprobs: null, suffix: null, frequency_penalty: 0, presence_penalty: 0 },
+    { n: 1, best_of: 1, echo: false, logprobs: null, suffix: null, frequency_penalty: 0, presence_penalty: 0, repetition_penalty: 1, min_p: 0, max_words: null },
+    { suffix: '', best_of: 1, stream: true },
     { max_tokens: null, temperature: null, stop: null, logit_bias: null, seed: null, stream: false, user: 'someone' },
     { response_format: { type: 'text' } },
     { an_unknown_field: { nested: true } },
@@ -155,11 +178,18 @@ describe('what reaches the engine', () => {
       temperature: 0.5,
       top_p: 0.9,
       top_k: 40,
+      min_p: 0.05,
+      frequency_penalty: 0.5,
+      presence_penalty: -0.5,
+      repetition_penalty: 1.5,
+      max_words: 4,
+      logprobs: 2,
       seed: 3,
       stop: ['\n', 'é'],
       logit_bias: { 65: -100, 255: 2.5 },
     });
     expect(options).toMatchObject({ maxBytes: 7, temperature: 0.5, topP: 0.9, topK: 40, seed: 3 });
+    expect(options).toMatchObject({ minP: 0.05, frequencyPenalty: 0.5, presencePenalty: -0.5, repetitionPenalty: 1.5, maxWords: 4, logprobs: 2 });
     expect([...options.prompt]).toEqual([0x4f, 0xc3, 0xb9]);
     expect(options.stop.map((stop) => [...stop])).toEqual([[0x0a], [0xc3, 0xa9]]);
     expect([...options.logitBias]).toEqual([[65, -100], [255, 2.5]]);
@@ -175,9 +205,20 @@ describe('what reaches the engine', () => {
     expect((await asked({ max_completion_tokens: 9, max_tokens: 5 })).maxBytes).toBe(5);
   });
 
+  test('log-probabilities only where somebody wants them: for the answer, or to find the best of several', async () => {
+    expect((await asked({})).logprobs).toBeUndefined();
+    expect((await asked({ n: 2, best_of: 2 })).logprobs).toBeUndefined();
+    expect((await asked({ best_of: 2 })).logprobs).toBe(0);
+    expect((await asked({ logprobs: 0 })).scoresPrompt).toBeUndefined();
+    expect((await asked({ logprobs: 0, echo: true })).scoresPrompt).toBe(true);
+    expect((await asked({ echo: true })).scoresPrompt).toBeUndefined();
+  });
+
   test('raw bytes as they are, even where they are no UTF-8', async () => {
     expect([...(await asked({ prompt: [0xff, 0x00, 0x80] })).prompt]).toEqual([0xff, 0x00, 0x80]);
     expect([...(await asked({ prompt: [] })).prompt]).toEqual([]);
+    // The begin of a text, which every text has.
+    expect([...(await asked({ prompt: [256, 97] })).prompt]).toEqual([97]);
   });
 
   test('a deadline inside the latency budget', async () => {

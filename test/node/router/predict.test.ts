@@ -227,6 +227,37 @@ describe('the latency model', () => {
     expect(predictCompute(after, placement, work, 0).prefillMs / predictCompute(model, placement, work, 0).prefillMs).toBeCloseTo(1, 1);
   });
 
+  test('adds what scoring costs to the reading of a prompt, learns it from those that were scored, and nothing else', () => {
+    const before = trained();
+    const plain = predictCompute(before, placement, work, 0);
+    const scored = { ...work, scoredPatches: 30, maxBytes: 0 };
+    const { timings, ...rest } = measured('stlm-10m', 1);
+    const perPatchMs = 0.7;
+    const result = { ...rest, scoredPatches: 30, decodedPatches: 0, completionBytes: 0, timings: { ...timings, prefillMs: timings.prefillMs + 30 * perPatchMs, decodeMs: 0, decodeAloneMs: 0 } };
+    let model = before;
+    for (let run = 0; run < 20; run += 1) model = learnCompute(model, { placement, lengthClass: 'plain', othersBusy: 0, result });
+    const more = predictCompute(model, placement, scored, 0).prefillMs - plain.prefillMs;
+    expect(more / (30 * perPatchMs)).toBeCloseTo(1, 1);
+    expect(predictCompute(model, placement, work, 0)).toEqual(plain);
+    expect(learnCompute(model, { placement, lengthClass: 'plain', othersBusy: 0, result: { ...result, stopCause: 'deadline' } })).toBe(model);
+  });
+
+  test('foresees the windows in which a prompt beyond the context is scored, whatever of it is cached', () => {
+    const model = trained();
+    const context = manifests[0]!.context.patches;
+    const cost = (scoredPatches: number, cachedPatches = 0) => predictCompute(model, placement, { ...work, promptPatches: context / 2, scoredPatches, cachedPatches }, 0).prefillMs;
+    expect(cost(2 * context) / cost(context)).toBeGreaterThan(2);
+    expect(cost(2 * context, 40)).toBe(cost(2 * context));
+  });
+
+  test('plans no more text than so many words may have', () => {
+    const model = trained();
+    const words = predictCompute(model, placement, { ...work, maxBytes: 1_000, maxWords: 10 }, 0);
+    expect(words.plannedBytes).toBeGreaterThan(40);
+    expect(words.plannedBytes).toBeLessThan(70);
+    expect(predictCompute(model, placement, { ...work, maxBytes: 20, maxWords: 10 }, 0).plannedBytes).toBe(20);
+  });
+
   test('takes what others in the same runs add for theirs, and foresees it for runs that will be shared', () => {
     let model = trained();
     const { timings, ...rest } = measured('stlm-10m', 1);

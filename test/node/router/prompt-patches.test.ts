@@ -2,6 +2,8 @@
 import { expect, test } from 'vitest';
 import { Pace } from '../../../functions/engine/pace.js';
 import type { PromptIds } from '../../../functions/engine/patch.js';
+import { patchesToScore } from '../../../functions/engine/prompt-score.js';
+import type { GenerateOptions } from '../../../functions/engine/types.js';
 import { BUDGET_DEFAULTS } from '../../../functions/router/budget.js';
 import { planChat } from '../../../functions/routes/chat-plan.js';
 import { planCompletion } from '../../../functions/routes/completion-plan.js';
@@ -17,16 +19,16 @@ const tiers = Object.keys(CONTEXTS);
 const engine = new ScriptedEngine(says([]), tiers.map((id) => ({ id, state: 'ready' })), tiers);
 const inContext = (manifest: Manifest): Manifest => ({ ...manifest, context: { patches: CONTEXTS[manifest.id]! } });
 const manifests = engine.manifests.map(inContext);
+const infilling = manifests.map((manifest) => ({ ...manifest, infill: true }));
 const arrival = { id: 'request', arrivalMs: 0, header: () => undefined };
 
-async function readPatches(prompt: PromptIds, contextPatches: number): Promise<number> {
+async function readPatches(prompt: PromptIds, contextPatches: number, options: Partial<GenerateOptions> = {}): Promise<number> {
   const session = new RecurrentSession();
   const pace = new Pace({ prefillPatchMs: 0, decodePatchMs: 0 });
   const shape = { ...RecurrentSession.shape, contextPatches };
-  const generation = new Solo({ session, shape, pace, nowMs: () => 0 }, greedy('', { prompt, maxBytes: 1 }));
+  const generation = new Solo({ session, shape, pace, nowMs: () => 0 }, greedy('', { prompt, maxBytes: 1, ...options }));
   while (generation.outcome === undefined) await generation.step();
-  expect(generation.outcome.promptPatches).toBe(session.runs.reduce((read, { patches }) => read + patches, 0));
-  return generation.outcome.promptPatches;
+  return session.runs.reduce((read, { patches }) => read + patches, 0);
 }
 
 /** What each tier reads of a plan's prompt, by tier. */
@@ -45,4 +47,19 @@ test.each(WORDS)('of a completion after %d words, on tiers of every context', as
 test.each(WORDS)('of a chat of %d words, on tiers of every context', async (words) => {
   const plan = planChat({ model: 'stlm-auto', messages: [{ role: 'user', content: `${'ab '.repeat(words)}end` }] }, arrival, manifests, BUDGET_DEFAULTS);
   expect(plan.route.promptPatches).toEqual(await readOf(plan));
+});
+
+test.each(WORDS)('of a gap after %d words and before as many, on tiers of every context', async (words) => {
+  const body = { model: 'stlm-auto', prompt: 'ab '.repeat(words) + 'be', suffix: 'fore '.repeat(words), max_tokens: 20 };
+  const plan = planCompletion(body, arrival, infilling, BUDGET_DEFAULTS);
+  expect(plan.route.promptPatches).toEqual(await readOf(plan));
+});
+
+test.each(WORDS)('of a prompt of %d words that is scored, on tiers of every context', async (words) => {
+  const prompt = `${'ab '.repeat(words)}unfinished`;
+  const { route, promptsFor } = planCompletion({ model: 'stlm-auto', prompt, echo: true, logprobs: 1, max_tokens: 1 }, arrival, manifests, BUDGET_DEFAULTS);
+  for (const tier of tiers) {
+    const read = await readPatches(promptsFor(tier)[0]!.ids, CONTEXTS[tier]!, { scoresPrompt: true, logprobs: 1 });
+    expect(patchesToScore(route.scoredPatches!, CONTEXTS[tier]!)).toBe(read);
+  }
 });

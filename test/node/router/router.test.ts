@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { Piece } from '../../../functions/engine/types.js';
 import { follow } from '../../../functions/router/follow.js';
 import type { Decision } from '../../../functions/router/types.js';
 import { recordSchema } from '../../../functions/schema/decision-log.js';
@@ -340,14 +341,14 @@ describe('bookings', () => {
   test('are given back when the consumer leaves in the middle of the text, and the engine is told', async () => {
     const { server, decision, isFree } = await bookOne(1);
     let returned = false;
-    async function* endless(): AsyncGenerator<Uint8Array, never, void> {
+    async function* endless(): AsyncGenerator<Piece, never, void> {
       try {
-        for (;;) yield new Uint8Array(5);
+        for (;;) yield { bytes: new Uint8Array(5) };
       } finally {
         returned = true;
       }
     }
-    for await (const bytes of follow(server.router, decision, endless())) if (bytes.length > 0) break;
+    for await (const { bytes } of follow(server.router, decision, endless())) if (bytes.length > 0) break;
     expect(returned).toBe(true);
     expect(isFree()).toBe(true);
   });
@@ -355,7 +356,7 @@ describe('bookings', () => {
   test('are given back when the engine throws', async () => {
     const { server, decision, isFree } = await bookOne(1);
     // oxlint-disable-next-line require-yield
-    async function* broken(): AsyncGenerator<Uint8Array, never, void> {
+    async function* broken(): AsyncGenerator<Piece, never, void> {
       throw new Error('worker died');
     }
     await expect(follow(server.router, decision, broken()).next()).rejects.toThrow('worker died');

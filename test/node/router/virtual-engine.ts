@@ -3,7 +3,7 @@
  * load is routed in a moment and every run of a test is the same run. It implements the engine's contract, and of its workings
  * only how texts share runs.
  */
-import type { Engine, GenerateOptions, GenerateResult, Placement, StopCause, TierStatus } from '../../../functions/engine/types.js';
+import type { Engine, GenerateOptions, GenerateResult, Piece, Placement, StopCause, TierStatus } from '../../../functions/engine/types.js';
 import { chooseRun, type Waiting } from '../../../functions/engine/choose-run.js';
 import { chunkPatches } from '../../../functions/engine/chunk.js';
 import type { Manifest } from '../../../functions/schema/manifest.js';
@@ -147,7 +147,7 @@ export class VirtualEngine implements Engine {
     return flight;
   }
 
-  async *generate(placement: Placement, options: GenerateOptions, signal: AbortSignal): AsyncGenerator<Uint8Array, GenerateResult, void> {
+  async *generate(placement: Placement, options: GenerateOptions, signal: AbortSignal): AsyncGenerator<Piece, GenerateResult, void> {
     const calledAtMs = this.#nowMs;
     const tier = this.#tier(placement.tier);
     await this.load(placement);
@@ -181,7 +181,7 @@ export class VirtualEngine implements Engine {
     for (;;) {
       const event = events.shift();
       if (event === undefined) await new Promise<void>((resolve) => (wake = resolve));
-      else if (event instanceof Uint8Array) yield event;
+      else if (event instanceof Uint8Array) yield { bytes: event };
       else return event;
     }
   }

@@ -2,7 +2,7 @@
 import { createRouter } from '../../../functions/router/router.js';
 import { follow } from '../../../functions/router/follow.js';
 import { AUTO, type Decision, type Refusal, type RouteRequest } from '../../../functions/router/types.js';
-import type { GenerateResult } from '../../../functions/engine/types.js';
+import type { GenerateResult, Piece } from '../../../functions/engine/types.js';
 import type { LogRecord } from '../../../functions/schema/decision-log.js';
 import { seededRandom } from '../../load/seeded.js';
 import { VirtualEngine, type VirtualMachine, type VirtualTier } from './virtual-engine.js';
@@ -76,7 +76,7 @@ export async function serve({ engine, router }: VirtualServer, request: RouteReq
   return { request, answer, result: results[0]!, actualMs: engine.nowMs() - request.arrivalMs };
 }
 
-async function drained(generation: AsyncGenerator<Uint8Array, GenerateResult, void>): Promise<GenerateResult> {
+async function drained(generation: AsyncGenerator<Piece, GenerateResult, void>): Promise<GenerateResult> {
   for (;;) {
     const step = await generation.next();
     if (step.done) return step.value;
