@@ -1,0 +1,50 @@
+"""Infilling: text between a prefix and a suffix, asked for in the order prefix, suffix, middle (Bavarian et al., arXiv 2207.14255).
+
+    [bod] [fim_prefix] PREFIX [fim_suffix] SUFFIX [fim_middle] MIDDLE [eod]
+
+The sentinels are ids above the bytes, so no text can imitate them; each ends its patch, as every special does. PREFIX and SUFFIX may
+be empty and may end inside a word. A host encodes a prompt with `infill_prompt` and lets the model write until [eod].
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stlm.patch import PatchRule
+
+EXTRA_PATCHES = 7
+"""A rearranged text has at most so many patches more than as it stood: five ids of its own, and two words cut in two."""
+LEAST_PATCHES = 24
+"""Training does not rearrange less."""
+LONGEST_MIDDLE = 512
+"""Bytes of a middle in training; lengths are drawn evenly by their logarithm, because most gaps are short."""
+
+
+def infill_prompt(prefix: bytes, suffix: bytes, rule: PatchRule) -> np.ndarray:
+    """uint16 [n]: the document up to where the text between `prefix` and `suffix` begins."""
+    ids = rule.specials
+    return np.array(
+        [ids["bod"], ids["fim_prefix"], *prefix, ids["fim_suffix"], *suffix, ids["fim_middle"]], dtype=np.uint16
+    )  # fmt: skip
+
+
+def infill_document(prefix: bytes, middle: bytes, suffix: bytes, rule: PatchRule) -> np.ndarray:
+    """uint16 [n]: what a model is trained on."""
+    end = rule.specials["eod"]
+    return np.concatenate([infill_prompt(prefix, suffix, rule), np.array([*middle, end])]).astype(np.uint16)
+
+
+def cut(text: bytes, random: np.random.Generator, longest: int = LONGEST_MIDDLE) -> tuple[bytes, bytes, bytes]:
+    """A text as prefix, middle, suffix, cut at random characters; about one in twelve has no prefix, as many no suffix."""
+    length = min(len(text), round(np.exp(random.uniform(np.log(2), np.log(longest)))))
+    start = round(random.uniform(-0.1, 1.1) * (len(text) - length))
+    start = min(max(0, start), len(text) - length)
+    first, last = character_start(text, start), character_start(text, start + length)
+    return text[:first], text[first:last], text[last:]
+
+
+def character_start(text: bytes, place: int) -> int:
+    """The start of the character that `place` lies in; the end of the text is one too."""
+    while 0 < place < len(text) and text[place] & 0xC0 == 0x80:
+        place -= 1
+    return place
