@@ -10,9 +10,10 @@ from pathlib import Path
 
 from stlm.baseline import BaselineReport, DomainBaseline, load_baselines
 from stlm.evaluation.tables import LOWER_IS_BETTER, title
-from stlm.generate import Generator, Sampling
+from stlm.generate import Generator
 from stlm.manifest import DataSource, Evaluation, Manifest, TaskFigure
 from stlm.runtime import Runtime
+from stlm.sampling import Sampling
 
 SAMPLE_PROMPTS = (
     "Once upon a time there was a little girl who ",

@@ -18,9 +18,10 @@ import numpy as np
 
 from stlm.evaluation.scoring import Pair, WindowScorer, cut_at_stop
 from stlm.evaluation.windows import Window, pair_windows
-from stlm.generate import PREFILL_PATCHES, Generator, Sampling
+from stlm.generate import PREFILL_PATCHES, Generator
 from stlm.patch import document_ids
 from stlm.runtime import FORCED, Cache, Runtime
+from stlm.sampling import Sampling
 
 _WORTH_SHARING = 16
 """Patches of context that must be saved before single rows are faster than a batch."""

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from stlm.evaluation.scoring import Pair, Scorer, file_sha256, identity
 from stlm.evaluation.statistics import Measure
-from stlm.generate import Sampling
+from stlm.sampling import Sampling
 
 PROTOCOL = 2
 """Raise it when a change of code changes figures: earlier results are then measured again."""
