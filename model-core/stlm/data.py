@@ -133,8 +133,7 @@ class Source:
             taken, last_ids = self.cut(body, begin, wanted)
             ids = taken[taken != self.rule.specials["pad"]]
             begin += len(ids)
-            prefix, middle, suffix = cut(self.rule.decode(ids), random)
-            made.append(self.rule.rows(infill_document(prefix, middle, suffix, self.rule)))
+            made.append(self.rule.rows(infill_document(cut(self.rule.decode(ids), random), self.rule)))
             room -= len(made[-1])
         return np.concatenate(made), begin if begin >= len(body) + 2 else begin - last_ids
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from stlm import options
 from stlm.chat import Turn, reply_prompt
+from stlm.infill import infill_prompt
 from stlm.patch import document_ids
 from stlm.runtime import FORCED, REFUSED, Cache, Decoded, Runtime
 from stlm.sampling import Sampling, count_bytes
@@ -114,6 +115,15 @@ class Generator:
         ids = self.continuation(reply_prompt(turns, self.runtime.rule), max_bytes, sampling)
         return whole_characters(bytes(i for i in ids if i < 256))
 
+    def between(self, prefix: bytes, suffix: bytes, max_bytes: int, sampling: Sampling) -> bytes:
+        """What is written between two texts. Raises ValueError where they and it might not fit the context."""
+        stream = infill_prompt(prefix, suffix, self.runtime.rule)
+        patches, room = len(self.runtime.rule.rows(stream)), self.runtime.context
+        # A window that moved on would leave the sentinels behind.
+        if patches + max_bytes > room:
+            raise ValueError(f"--prompt and --suffix take {patches} patches, the context has {room} and {max_bytes} bytes are to follow")
+        return bytes(i for i in self.continuation(stream, max_bytes, sampling) if i < 256)
+
     def raw(self, prompt: bytes, max_bytes: int, sampling: Sampling) -> bytes:
         """The continuation's bytes."""
         return bytes(i for i in self.ids(prompt, max_bytes, sampling) if i < 256)
@@ -170,6 +180,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     start.add_argument(
         "--chat", action="append", nargs="?", const="", metavar="TEXT", help="print the reply to TEXT, or to each line typed; repeatable"
     )
+    parser.add_argument("--suffix", default=None, metavar="TEXT", help="write what stands between --prompt and TEXT")
     parser.add_argument("--system", default=None, metavar="TEXT", help="instruction that a --chat begins with")
     parser.add_argument("--precision", choices=("fp32", "int4", "uint8"), default=None, help="default: the manifest's")
     parser.add_argument("--max-bytes", type=options.whole_number(1), default=200, help="of continuation or reply (default 200)")
@@ -188,9 +199,13 @@ def main(args: argparse.Namespace) -> int:
     try:
         if args.system is not None and not args.chat:
             raise ValueError("--system needs --chat")
+        if args.suffix is not None and args.prompt is None:
+            raise ValueError("--suffix needs --prompt")
         names = "temperature", "top_p", "top_k", "seed", "min_p", "frequency_penalty", "presence_penalty", "repetition_penalty"
         sampling = Sampling(**{name: getattr(args, name) for name in names})
         generator = Generator(Runtime(args.artifact, args.precision, args.threads))
+        if args.suffix is not None and not generator.runtime.manifest.get("infill"):
+            raise ValueError(f"--suffix: {generator.runtime.manifest['id']} was not trained to infill")
     except (OSError, ValueError) as error:
         print(f"stlm generate: {error}", file=sys.stderr)
         return 1
@@ -199,5 +214,9 @@ def main(args: argparse.Namespace) -> int:
         return 0
     # A lone surrogate stands for a byte of the command line that is no UTF-8: it is passed on as that byte.
     prompt = args.prompt.encode("utf-8", "surrogateescape")
+    if args.suffix is not None:
+        suffix = args.suffix.encode("utf-8", "surrogateescape")
+        print(whole_characters(prompt + generator.between(prompt, suffix, args.max_bytes, sampling) + suffix))
+        return 0
     print(whole_characters(prompt + generator.raw(prompt, args.max_bytes, sampling)))
     return 0

@@ -8,6 +8,8 @@ be empty and may end inside a word. A host encodes a prompt with `infill_prompt`
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from stlm.patch import PatchRule
@@ -20,27 +22,33 @@ LONGEST_MIDDLE = 512
 """Bytes of a middle in training; lengths are drawn evenly by their logarithm, because most gaps are short."""
 
 
+class Gap(NamedTuple):
+    """A text in three parts, of which the second is to be written."""
+
+    prefix: bytes
+    middle: bytes
+    suffix: bytes
+
+
 def infill_prompt(prefix: bytes, suffix: bytes, rule: PatchRule) -> np.ndarray:
     """uint16 [n]: the document up to where the text between `prefix` and `suffix` begins."""
     ids = rule.specials
-    return np.array(
-        [ids["bod"], ids["fim_prefix"], *prefix, ids["fim_suffix"], *suffix, ids["fim_middle"]], dtype=np.uint16
-    )  # fmt: skip
+    return np.array([ids["bod"], ids["fim_prefix"], *prefix, ids["fim_suffix"], *suffix, ids["fim_middle"]], dtype=np.uint16)
 
 
-def infill_document(prefix: bytes, middle: bytes, suffix: bytes, rule: PatchRule) -> np.ndarray:
+def infill_document(gap: Gap, rule: PatchRule) -> np.ndarray:
     """uint16 [n]: what a model is trained on."""
-    end = rule.specials["eod"]
-    return np.concatenate([infill_prompt(prefix, suffix, rule), np.array([*middle, end])]).astype(np.uint16)
+    answer = np.array([*gap.middle, rule.specials["eod"]])
+    return np.concatenate([infill_prompt(gap.prefix, gap.suffix, rule), answer]).astype(np.uint16)
 
 
-def cut(text: bytes, random: np.random.Generator, longest: int = LONGEST_MIDDLE) -> tuple[bytes, bytes, bytes]:
-    """A text as prefix, middle, suffix, cut at random characters; about one in twelve has no prefix, as many no suffix."""
+def cut(text: bytes, random: np.random.Generator, longest: int = LONGEST_MIDDLE) -> Gap:
+    """A text cut at random characters; about one in twelve has no prefix, as many no suffix."""
     length = min(len(text), round(np.exp(random.uniform(np.log(2), np.log(longest)))))
     start = round(random.uniform(-0.1, 1.1) * (len(text) - length))
     start = min(max(0, start), len(text) - length)
     first, last = character_start(text, start), character_start(text, start + length)
-    return text[:first], text[first:last], text[last:]
+    return Gap(text[:first], text[first:last], text[last:])
 
 
 def character_start(text: bytes, place: int) -> int:

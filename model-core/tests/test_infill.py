@@ -63,9 +63,9 @@ def test_a_cut_text_joins_to_itself_at_characters() -> None:
 def test_short_texts_are_cut_too(text: bytes) -> None:
     random = np.random.default_rng(0)
     for _ in range(50):
-        prefix, middle, suffix = cut(text, random)
+        gap = prefix, middle, suffix = cut(text, random)
         assert prefix + middle + suffix == text
-        ids = infill_document(prefix, middle, suffix, RULE).tolist()
+        ids = infill_document(gap, RULE).tolist()
         assert (ids[0], ids[-1]) == (BOD, EOD)
         assert split_infill(ids[1:-1]) == (prefix, middle, suffix)
         assert ids[: len(prefix) + len(suffix) + 4] == infill_prompt(prefix, suffix, RULE).tolist()
@@ -81,9 +81,9 @@ def test_a_prompt_ends_its_patch_wherever_its_texts_end() -> None:
 def test_rearranging_takes_few_patches_more() -> None:
     random = np.random.default_rng(1)
     for text in documents(300):
-        prefix, middle, suffix = cut(text, random)
+        gap = cut(text, random)
         before = len(RULE.rows(document_ids(text, RULE)))
-        assert len(RULE.rows(infill_document(prefix, middle, suffix, RULE))) <= before - 1 + EXTRA_PATCHES
+        assert len(RULE.rows(infill_document(gap, RULE))) <= before - 1 + EXTRA_PATCHES
 
 
 def test_all_rearranged_no_byte_is_lost_or_read_twice(tmp_path: Path) -> None:
