@@ -110,12 +110,12 @@ class ArtifactScorer(WindowScorer):
         return texts
 
     def gap_nats(self, gaps: list[Gap]) -> list[float]:
-        return self._totals([[gap_window(gap, self.rule, self.context)] for gap in gaps]).tolist()
+        return self._totals([[gap_window(gap, self.runtime.rule, self.context)] for gap in gaps]).tolist()
 
     def fill(self, gaps: list[Gap], max_bytes: list[int]) -> list[tuple[bytes, bool]]:
         generator, found = Generator(self.runtime), []
         for gap, most in zip(gaps, max_bytes, strict=True):
-            ids = generator.continuation(infill_prompt(gap.prefix, gap.suffix, self.rule), most + 1, Sampling())
+            ids = generator.continuation(infill_prompt(gap.prefix, gap.suffix, self.runtime.rule), most + 1, Sampling())
             ended = ids[-1] == self.rule.specials["eod"]
             found.append((bytes(i for i in ids[:most] if i < 256), ended))
         return found
