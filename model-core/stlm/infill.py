@@ -1,9 +1,10 @@
-"""Infilling: text between a prefix and a suffix, asked for in the order prefix, suffix, middle (Bavarian et al., arXiv 2207.14255).
+"""Infilling: text between a prefix and a suffix, which stands first (Bavarian et al., arXiv 2207.14255, its SPM order).
 
-    [bod] [fim_prefix] PREFIX [fim_suffix] SUFFIX [fim_middle] MIDDLE [eod]
+    [bod] [fim_suffix] SUFFIX [fim_prefix] PREFIX MIDDLE [eod]
 
-The sentinels are ids above the bytes, so no text can imitate them; each ends its patch, as every special does. PREFIX and SUFFIX may
-be empty and may end inside a word. A host encodes a prompt with `infill_prompt` and lets the model write until [eod].
+The middle goes on where the prefix ends, inside a word too, as any text does, so that what is known of text holds between two texts.
+The sentinels are ids above the bytes: no text can imitate them. SUFFIX and PREFIX may be empty. A host encodes a prompt with
+`infill_prompt` and lets the model write until [eod].
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import numpy as np
 
 from stlm.patch import PatchRule
 
-EXTRA_PATCHES = 7
-"""A rearranged text has at most so many patches more than as it stood: five ids of its own, and two words cut in two."""
+EXTRA_PATCHES = 6
+"""A rearranged text has at most so many patches more than as it stood: four ids of its own, and a word cut in two."""
 LEAST_PATCHES = 24
 """Training does not rearrange less."""
 LONGEST_MIDDLE = 512
@@ -33,7 +34,7 @@ class Gap(NamedTuple):
 def infill_prompt(prefix: bytes, suffix: bytes, rule: PatchRule) -> np.ndarray:
     """uint16 [n]: the document up to where the text between `prefix` and `suffix` begins."""
     ids = rule.specials
-    return np.array([ids["bod"], ids["fim_prefix"], *prefix, ids["fim_suffix"], *suffix, ids["fim_middle"]], dtype=np.uint16)
+    return np.array([ids["bod"], ids["fim_suffix"], *suffix, ids["fim_prefix"], *prefix], dtype=np.uint16)
 
 
 def infill_document(gap: Gap, rule: PatchRule) -> np.ndarray:

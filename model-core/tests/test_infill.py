@@ -1,4 +1,4 @@
-"""Infilling: every byte of the text is trained on once, in order, and what is rearranged reads prefix, suffix, middle."""
+"""Infilling: every byte of the text is trained on once, in order, and what is rearranged reads suffix, prefix, middle."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from stlm.shards import ShardIndex
 
 RULE = PatchRule.load()
 BOD, EOD, PAD = (RULE.specials[name] for name in ("bod", "eod", "pad"))
-SENTINELS = tuple(RULE.specials[name] for name in ("fim_prefix", "fim_suffix", "fim_middle"))
+SENTINELS = tuple(RULE.specials[name] for name in ("fim_suffix", "fim_prefix"))
 
 
-def split_infill(ids: list[int]) -> tuple[bytes, bytes, bytes]:
-    """Prefix, middle, suffix of a rearranged document without its [bod] and [eod]."""
-    first, second, third = (ids.index(sentinel) for sentinel in SENTINELS)
+def split_infill(ids: list[int]) -> tuple[bytes, bytes]:
+    """What stands before the suffix, and the suffix, of a rearranged document without its [bod] and [eod]."""
+    first, second = (ids.index(sentinel) for sentinel in SENTINELS)
     assert first == 0
-    return bytes(ids[1:second]), bytes(ids[third + 1 :]), bytes(ids[second + 1 : third])
+    return bytes(ids[second + 1 :]), bytes(ids[1:second])
 
 
-def rearrangements(row: np.ndarray) -> list[tuple[bytes, bytes, bytes]]:
+def rearrangements(row: np.ndarray) -> list[tuple[bytes, bytes]]:
     """Every rearranged text of a row, which must be whole."""
-    found: list[tuple[bytes, bytes, bytes]] = []
+    found: list[tuple[bytes, bytes]] = []
     ids = row[row != PAD].tolist()
     while SENTINELS[0] in ids:
         start = ids.index(SENTINELS[0])
@@ -67,15 +67,8 @@ def test_short_texts_are_cut_too(text: bytes) -> None:
         assert prefix + middle + suffix == text
         ids = infill_document(gap, RULE).tolist()
         assert (ids[0], ids[-1]) == (BOD, EOD)
-        assert split_infill(ids[1:-1]) == (prefix, middle, suffix)
-        assert ids[: len(prefix) + len(suffix) + 4] == infill_prompt(prefix, suffix, RULE).tolist()
-
-
-def test_a_prompt_ends_its_patch_wherever_its_texts_end() -> None:
-    for prefix in (b"", b"unfini", b"word ", b"x" * 12):
-        for suffix in (b"", b"shed", b" word", b"y" * 24):
-            prompt = infill_prompt(prefix, suffix, RULE)
-            assert (RULE.rows(prompt) != PAD).sum() == len(prompt)
+        assert split_infill(ids[1:-1]) == (prefix + middle, suffix)
+        assert ids[: len(prefix) + len(suffix) + 3] == infill_prompt(prefix, suffix, RULE).tolist()
 
 
 def test_rearranging_takes_few_patches_more() -> None:
@@ -91,8 +84,8 @@ def test_all_rearranged_no_byte_is_lost_or_read_twice(tmp_path: Path) -> None:
     stream = source(tmp_path, texts, infill=1.0)
     by_lane: list[bytes] = [b""] * LANES
     for turn in range(LANES * 12):
-        for prefix, middle, suffix in rearrangements(stream.row(65)):
-            by_lane[turn % LANES] += prefix + middle + suffix
+        for text, suffix in rearrangements(stream.row(65)):
+            by_lane[turn % LANES] += text + suffix
     # Each lane reads its own document first, then the next that is free, and so on.
     for lane, text in enumerate(by_lane):
         first = stream.document(lane).tobytes()
