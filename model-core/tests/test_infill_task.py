@@ -111,7 +111,7 @@ def figures(model: MadeModel, heldout: Path) -> dict[tuple[str, str], float]:
 def test_who_knows_gets_everything_and_who_runs_on_nothing(heldout: Path) -> None:
     found = figures(Filler(knows=True), heldout)
     assert found["bits_per_byte", "between"] == 1 and found["bits_per_byte", "after the prefix"] == 0
-    assert found["bits_per_byte", "saved"] == -1
+    assert found["bits_saved_per_byte", "by the suffix"] == -1
     assert found["exact_match", infill.SHORT] == found["ended", infill.SHORT] == 1
     found = figures(Filler(knows=False), heldout)
     assert found["exact_match", infill.SHORT] == found["ended", infill.SHORT] == 0

@@ -86,9 +86,14 @@ def run_infill(run: Run) -> list[Measure]:
         start += len(gaps) if name else 0
         suffix = f", {name}" if name else ""
         size, whole = len(gaps), of * (1 if name else len(CLASSES))
-        for part, bits in (("between", between[taken]), ("after the prefix", after[taken]), ("saved", after[taken] - between[taken])):
-            figure = ratio(bits, lengths[taken])
-            measures.append(measure("infill", "bits_per_byte", figure, size, whole, part=part + suffix, headline=not name))
+        figures = {
+            ("bits_per_byte", "between"): between[taken],
+            ("bits_per_byte", "after the prefix"): after[taken],
+            ("bits_saved_per_byte", "by the suffix"): after[taken] - between[taken],
+        }
+        for (metric, part), bits in figures.items():
+            estimate = ratio(bits, lengths[taken])
+            measures.append(measure("infill", metric, estimate, size, whole, part=part + suffix, headline=not name))
     short = by_class[SHORT]
     limits = [3 * len(gap.middle) + 8 for gap in short]
     written = run.chunked("fill", list(zip(short, limits, strict=True)), _AT_ONCE, lambda _, items: [
