@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stlm.chat import scored_ids, unpack_ids
-from stlm.infill import EXTRA_PATCHES, LEAST_PATCHES, cut, infill_document
+from stlm.infill import EXTRA_PATCHES, LEAST_PATCHES, cut, infill_document, piece_patches
 from stlm.patch import PatchRule
 from stlm.shards import ShardIndex, open_shard
 
@@ -129,8 +129,7 @@ class Source:
         begin = start + (self.cut(body, start, 1)[1] if start else 0)
         made, last_ids = [np.empty((0, self.rule.cap), np.uint16)], 0
         while begin < len(body) + 2 and room >= LEAST_PATCHES + EXTRA_PATCHES:
-            wanted = round(np.exp(random.uniform(np.log(LEAST_PATCHES), np.log(room - EXTRA_PATCHES))))
-            taken, last_ids = self.cut(body, begin, wanted)
+            taken, last_ids = self.cut(body, begin, piece_patches(room, random))
             ids = taken[taken != self.rule.specials["pad"]]
             begin += len(ids)
             made.append(self.rule.rows(infill_document(cut(self.rule.decode(ids), random), self.rule)))

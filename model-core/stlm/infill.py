@@ -17,7 +17,7 @@ from stlm.patch import PatchRule
 
 EXTRA_PATCHES = 6
 """A rearranged text has at most so many patches more than as it stood: four ids of its own, and a word cut in two."""
-LEAST_PATCHES = 24
+LEAST_PATCHES = 8
 """Training does not rearrange less."""
 LONGEST_MIDDLE = 512
 """Bytes of a middle in training; lengths are drawn evenly by their logarithm, because most gaps are short."""
@@ -41,6 +41,12 @@ def infill_document(gap: Gap, rule: PatchRule) -> np.ndarray:
     """uint16 [n]: what a model is trained on."""
     answer = np.array([*gap.middle, rule.specials["eod"]])
     return np.concatenate([infill_prompt(gap.prefix, gap.suffix, rule), answer]).astype(np.uint16)
+
+
+def piece_patches(room: int, random: np.random.Generator) -> int:
+    """How long a piece of text is, in patches: half are below a twentieth of a row, because only ends teach where to end."""
+    most = room - EXTRA_PATCHES
+    return round(LEAST_PATCHES * (most / LEAST_PATCHES) ** (random.random() ** 2))
 
 
 def cut(text: bytes, random: np.random.Generator, longest: int = LONGEST_MIDDLE) -> Gap:
