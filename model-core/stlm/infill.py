@@ -1,10 +1,11 @@
-"""Infilling: text between a prefix and a suffix, which stands first (Bavarian et al., arXiv 2207.14255, its SPM order).
+"""Infilling: text between a prefix and a suffix, which stands first (after Bavarian et al., arXiv 2207.14255, their SPM order).
 
-    [bod] [fim_suffix] SUFFIX [fim_prefix] PREFIX MIDDLE [eod]
+    [bod] [fim_suffix] SUFFIX [fim_prefix] PREFIX [fim_middle] PREFIX' MIDDLE [eod]
 
 The middle goes on where the prefix ends, inside a word too, as any text does, so that what is known of text holds between two texts.
-The sentinels are ids above the bytes: no text can imitate them. SUFFIX and PREFIX may be empty. A host encodes a prompt with
-`infill_prompt` and lets the model write until [eod].
+PREFIX' is the last whole patch of the prefix and what follows it: the mark tells that the gap is near, and stands far enough from it
+that the middle's first word has its context. The marks are ids above the bytes: no text can imitate them. Prefix and suffix may be
+empty. A host encodes a prompt with `infill_prompt` and lets the model write until [eod].
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import numpy as np
 
 from stlm.patch import PatchRule
 
-EXTRA_PATCHES = 6
-"""A rearranged text has at most so many patches more than as it stood: four ids of its own, and a word cut in two."""
+EXTRA_PATCHES = 7
+"""A rearranged text has at most so many patches more than as it stood: five ids of its own, a word cut in two, a long one cut otherwise."""
 LEAST_PATCHES = 8
 """Training does not rearrange less."""
 LONGEST_MIDDLE = 512
@@ -34,7 +35,10 @@ class Gap(NamedTuple):
 def infill_prompt(prefix: bytes, suffix: bytes, rule: PatchRule) -> np.ndarray:
     """uint16 [n]: the document up to where the text between `prefix` and `suffix` begins."""
     ids = rule.specials
-    return np.array([ids["bod"], ids["fim_suffix"], *suffix, ids["fim_prefix"], *prefix], dtype=np.uint16)
+    ends = np.flatnonzero(rule.ends(rule.encode(prefix), ids["fim_prefix"])) + 1
+    mark = int(ends[-2]) if len(ends) > 1 else 0
+    marked = *prefix[:mark], ids["fim_middle"], *prefix[mark:]
+    return np.array([ids["bod"], ids["fim_suffix"], *suffix, ids["fim_prefix"], *marked], dtype=np.uint16)
 
 
 def infill_document(gap: Gap, rule: PatchRule) -> np.ndarray:

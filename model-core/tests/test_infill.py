@@ -16,14 +16,14 @@ from stlm.shards import ShardIndex
 
 RULE = PatchRule.load()
 BOD, EOD, PAD = (RULE.specials[name] for name in ("bod", "eod", "pad"))
-SENTINELS = tuple(RULE.specials[name] for name in ("fim_suffix", "fim_prefix"))
+SENTINELS = tuple(RULE.specials[name] for name in ("fim_suffix", "fim_prefix", "fim_middle"))
 
 
 def split_infill(ids: list[int]) -> tuple[bytes, bytes]:
     """What stands before the suffix, and the suffix, of a rearranged document without its [bod] and [eod]."""
-    first, second = (ids.index(sentinel) for sentinel in SENTINELS)
+    first, second, third = (ids.index(sentinel) for sentinel in SENTINELS)
     assert first == 0
-    return bytes(ids[second + 1 :]), bytes(ids[1:second])
+    return bytes(ids[second + 1 : third] + ids[third + 1 :]), bytes(ids[1:second])
 
 
 def rearrangements(row: np.ndarray) -> list[tuple[bytes, bytes]]:
@@ -68,7 +68,14 @@ def test_short_texts_are_cut_too(text: bytes) -> None:
         ids = infill_document(gap, RULE).tolist()
         assert (ids[0], ids[-1]) == (BOD, EOD)
         assert split_infill(ids[1:-1]) == (prefix + middle, suffix)
-        assert ids[: len(prefix) + len(suffix) + 3] == infill_prompt(prefix, suffix, RULE).tolist()
+        assert ids[: len(prefix) + len(suffix) + 4] == infill_prompt(prefix, suffix, RULE).tolist()
+
+
+@pytest.mark.parametrize("marked", [b"|", b"|unfini", b"|one ", b"|one tw", b"one |two thr", b"a |b "])
+def test_the_mark_stands_a_whole_patch_before_the_gap(marked: bytes) -> None:
+    ids = infill_prompt(marked.replace(b"|", b""), b"end", RULE)
+    text = ids[np.flatnonzero(ids == SENTINELS[1])[0] + 1 :]
+    assert bytes(ord("|") if id_ == SENTINELS[2] else id_ for id_ in text) == marked
 
 
 def test_rearranging_takes_few_patches_more() -> None:
