@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from infill_prompts import PROMPTS, prompts
 from test_data import documents, write_corpus
 
 from stlm.data import LANES, RowStream, Source
@@ -76,6 +77,10 @@ def test_the_mark_stands_a_whole_patch_before_the_gap(marked: bytes) -> None:
     ids = infill_prompt(marked.replace(b"|", b""), b"end", RULE)
     text = ids[np.flatnonzero(ids == SENTINELS[1])[0] + 1 :]
     assert bytes(ord("|") if id_ == SENTINELS[2] else id_ for id_ in text) == marked
+
+
+def test_typescript_is_tested_on_these_prompts() -> None:
+    assert PROMPTS.read_text(encoding="utf-8") == prompts()
 
 
 def test_rearranging_takes_few_patches_more() -> None:
