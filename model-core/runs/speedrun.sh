@@ -17,6 +17,7 @@
 #   SHARES                      of it by tier, in any unit            (10m=32 50m=34 100m=34; on a CPU 70, 20, 10)
 #   STAGES                      of a tier's time by stage; 0 leaves one out   (pretrain=.74 anneal=.18 tune=.08)
 #   ROUND                       the file that is trained for and made: int4, uint8, or both   (int4)
+#   INFILL                      share of the text that is rearranged for infilling   (.2)
 #   GROW_FROM                   the stage of the smaller tier that a larger one grows from   (its last before tune)
 #   TEXT_MIX, CHAT_MIX          what of DATA and CHAT is read how often: NAME=FACTOR … (below: our sources); others count 1
 #   ROW_PATCHES, BATCH_10M …    patches a row, rows a step
@@ -83,7 +84,7 @@ stage() { # tier name, then options of `train`; goes on from $last, and leaves t
   fi
   echo "== stlm-$tier: $name, $seconds s"
   "$python" -m stlm train --tier "stlm-$tier" --out "$folder" --max-seconds "$seconds" --heldout "$heldout" \
-    --row-patches "${ROW_PATCHES:-512}" --batch-rows "${batch[$tier]}" "${faster[@]}" "${options[@]}" "$@"
+    --infill "${INFILL:-.2}" --row-patches "${ROW_PATCHES:-512}" --batch-rows "${batch[$tier]}" "${faster[@]}" "${options[@]}" "$@"
   touch "$folder/finished"
 }
 

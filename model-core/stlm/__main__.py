@@ -17,6 +17,7 @@ COMMANDS = {
     "quantize": "checkpoint to an int4 or uint8 artifact with its manifest",
     "evaluate": "how good an artifact or a checkpoint is: held-out text, grammar, questions, arithmetic, code, noise",
     "report": "tables and charts of evaluations side by side",
+    "tokenizer": "the bytes as a Hugging Face tokenizer, for evaluation harnesses",
     "generate": "text from an artifact",
     "baseline": "byte 5-gram (Kneser-Ney) and xz on the same text",
     "card": "the model card of an artifact",

@@ -111,10 +111,11 @@ class TokenSource(Source):
         seed: int,
         *,
         masked: bool = False,
+        infill: float = 0.0,
         part: tuple[int, int] = (0, 1),
     ) -> None:
         """Raises ValueError for a chat source: its specials have no token."""
-        super().__init__(folder, index, name, rule, seed, masked=masked, part=part)
+        super().__init__(folder, index, name, rule, seed, masked=masked, infill=infill, part=part)
         if self.chat:
             raise ValueError(f"{name}: a BPE control reads no chats; leave it out with --mix {name}=0")
         self.tokens = lru_cache(maxsize=2 * LANES)(self.encode_piece)

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from stlm.baseline import BaselineReport, DomainBaseline, load_baselines
 from stlm.evaluation.tables import LOWER_IS_BETTER, title
-from stlm.generate import Generator, Sampling
+from stlm.generate import Generator
 from stlm.manifest import DataSource, Evaluation, Manifest, TaskFigure
 from stlm.runtime import Runtime
+from stlm.sampling import Sampling
 
 SAMPLE_PROMPTS = (
     "Once upon a time there was a little girl who ",
@@ -33,6 +34,8 @@ def introduction(manifest: Manifest) -> str:
         kind = "It was tuned to chat: given the turns of a conversation, it writes the next one. Any other text it continues."
     else:
         kind = "It is a base model: it continues text. It was not tuned to follow instructions or to chat."
+    if manifest.get("infill"):
+        kind += " Given a prefix and a suffix, it writes what stands between them."
     return (
         f"A language model of English with {parameters['unique'] / 1e6:.3g} million weights that reads and writes bytes. It has no "
         f"tokenizer: text is cut into patches, about a word each (at most {manifest['patch']['cap']} bytes, {per_patch:.3g} on average), "
@@ -47,6 +50,8 @@ def usage(manifest: Manifest) -> str:
     command = f'python -m stlm generate artifacts/{name} --prompt "Once upon a ti" --seed 0'
     if "chat" in manifest:
         command += f'\npython -m stlm generate artifacts/{name} --chat "What is the capital of France?"'
+    if manifest.get("infill"):
+        command += f'\npython -m stlm generate artifacts/{name} --prompt "The cat sat on " --suffix " and slept." --max-bytes 20'
     return f"From `model-core/`, without the server (a prompt may end anywhere, inside a word too):\n\n```sh\n{command}\n```"
 
 

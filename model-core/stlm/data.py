@@ -8,6 +8,10 @@ The order is a function of the seed, and the whole state is a few integers (`sta
 Chat documents can be had masked, to train on replies alone: every id of theirs that a chat model need not predict then carries
 the bit `CONTEXT_ONLY`, and none begins in a row that cannot hold it, so that a reply is not parted from its question; the rest of
 such a row is padding. Only a document longer than a row goes on in the next.
+
+A share of text can be had rearranged for infilling (infill.py). Chance decides it for each document, and again for each row in which
+a long one goes on; what is rearranged is cut into pieces, whole in their row, with the text of a document once in the same order as ever.
+Chance is a function of the seed and the place in the text, so that it needs no state.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stlm.chat import scored_ids, unpack_ids
+from stlm.infill import EXTRA_PATCHES, LEAST_PATCHES, cut, infill_document, piece_patches
 from stlm.patch import PatchRule
 from stlm.shards import ShardIndex, open_shard
 
@@ -34,7 +39,8 @@ CONTEXT_ONLY = 0x8000
 
 
 class Source:
-    """Documents of one source in a seeded order, read by `LANES` lanes; `masked` tells a chat source to mask its rows.
+    """Documents of one source in a seeded order, read by `LANES` lanes; `masked` tells a chat source to mask its rows, `infill` is the
+    share of a text source that is rearranged.
 
     `part` (number, of how many) takes its share of the documents; where there are too few to share out, all of them.
     """
@@ -48,16 +54,19 @@ class Source:
         seed: int,
         *,
         masked: bool = False,
+        infill: float = 0.0,
         part: tuple[int, int] = (0, 1),
     ) -> None:
         self.name = name
         self.rule = rule
         self.chat = index.source(name).chat
         self.masked = masked and self.chat
+        self.infill = 0.0 if self.chat else infill
         self.shards = [open_shard(folder, shard) for shard in index.shards_of(name)]
         self.documents = self.find_documents()
         digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
-        order = np.random.default_rng(int.from_bytes(digest[:8], "big")).permutation(len(self.documents))
+        self.seed = int.from_bytes(digest[:8], "big")
+        order = np.random.default_rng(self.seed).permutation(len(self.documents))
         number, parts = part
         self.order = order[number::parts] if len(order) >= LANES * parts else order
         self.next_document = LANES
@@ -78,31 +87,61 @@ class Source:
         """uint16 [patches, cap], from the next lane in turn."""
         lane = self.lanes[self.turn]
         self.turn = (self.turn + 1) % LANES
-        pad, cap = self.rule.specials["pad"], self.rule.cap
-        row = np.full((patches, cap), pad, dtype=np.uint16)
+        row = np.full((patches, self.rule.cap), self.rule.specials["pad"], dtype=np.uint16)
         filled = 0
         while filled < patches:
             number, start = lane
             body = self.document(number)
             if self.masked and filled > 0 and len(self.rule.rows(self.window(body, 0, len(body) + 2))) > patches - filled:
                 break
-            ids = self.window(body, start, (patches - filled) * cap)
-            previous = None if start == 0 else int(self.window(body, start - 1, 1)[0])
-            taken = self.rule.rows(ids, previous)[: patches - filled]
-            known = taken != pad
-            last_ids = int(known[-1].sum()) if len(taken) else 0
-            if self.masked:
-                taken[known] |= self.flags(body)[start : start + int(known.sum())]
+            room = patches - filled
+            random = self.chance(number, start, room)
+            taken, lane[1] = self.text(body, start, room) if random is None else self.pieces(body, start, room, random)
             row[filled : filled + len(taken)] = taken
             filled += len(taken)
-            lane[1] = start + int(known.sum())
             # >=: a place saved before the source was prepared again may lie behind the document's new end.
-            if lane[1] >= len(body) + 2:
-                lane[0], lane[1] = self.next_document, 0
-                self.next_document += 1
-            elif filled == patches:
-                lane[1] -= last_ids
+            if lane[1] < len(body) + 2:
+                break
+            lane[0], lane[1] = self.next_document, 0
+            self.next_document += 1
         return row
+
+    def chance(self, number: int, start: int, room: int) -> np.random.Generator | None:
+        """What the document is rearranged by from `start` on; None where it stays as it is."""
+        if not self.infill or room < LEAST_PATCHES + EXTRA_PATCHES:
+            return None
+        random = np.random.default_rng([self.seed, number, start])
+        return random if random.random() < self.infill else None
+
+    def text(self, body: np.ndarray, start: int, room: int) -> tuple[np.ndarray, int]:
+        """Patches [n, cap] of the document from `start` on, at most `room`, and where the lane's next row goes on."""
+        taken, last_ids = self.cut(body, start, room)
+        known = taken != self.rule.specials["pad"]
+        end = start + int(known.sum())
+        if self.masked:
+            taken[known] |= self.flags(body)[start:end]
+        return taken, end if end >= len(body) + 2 else end - last_ids
+
+    def pieces(self, body: np.ndarray, start: int, room: int, random: np.random.Generator) -> tuple[np.ndarray, int]:
+        """As `text`, rearranged for infilling, piece by piece."""
+        assert isinstance(self.rule, PatchRule)
+        # The first patch of a row that goes on was predicted in the row before.
+        begin = start + (self.cut(body, start, 1)[1] if start else 0)
+        made, last_ids = [np.empty((0, self.rule.cap), np.uint16)], 0
+        while begin < len(body) + 2 and room >= LEAST_PATCHES + EXTRA_PATCHES:
+            taken, last_ids = self.cut(body, begin, piece_patches(room, random))
+            ids = taken[taken != self.rule.specials["pad"]]
+            begin += len(ids)
+            made.append(self.rule.rows(infill_document(cut(self.rule.decode(ids), random), self.rule)))
+            room -= len(made[-1])
+        return np.concatenate(made), begin if begin >= len(body) + 2 else begin - last_ids
+
+    def cut(self, body: np.ndarray, start: int, room: int) -> tuple[np.ndarray, int]:
+        """Patches [n, cap] of the document from `start` on, at most `room`, and how many ids the last one has."""
+        ids = self.window(body, start, room * self.rule.cap)
+        previous = None if start == 0 else int(self.window(body, start - 1, 1)[0])
+        taken = self.rule.rows(ids, previous)[:room]
+        return taken, int((taken[-1] != self.rule.specials["pad"]).sum()) if len(taken) else 0
 
     def flags(self, body: np.ndarray) -> np.ndarray:
         """uint16 [len(body) + 2]: `CONTEXT_ONLY` for each id of the document that is not scored, else 0."""
@@ -131,8 +170,8 @@ class RowStream:
 
     `mix` multiplies the share (bytes x the weight recorded at `prepare`) of every source whose name fits a pattern (`chat-*`); 0
     leaves it out; where several patterns fit, all of them multiply. `masked` marks what is
-    only context in chat sources (`CONTEXT_ONLY`); every id of other sources is scored. `part` (number, of how many) reads one part
-    of the documents, for streams side by side.
+    only context in chat sources (`CONTEXT_ONLY`); every id of other sources is scored. `infill` is the share of text sources that is
+    rearranged. `part` (number, of how many) reads one part of the documents, for streams side by side.
     Raises ValueError for a pattern in `mix` that fits no source, for a name that two folders have, or when no source is left.
     """
 
@@ -147,6 +186,7 @@ class RowStream:
         mix: dict[str, float],
         *,
         masked: bool = False,
+        infill: float = 0.0,
         part: tuple[int, int] = (0, 1),
     ) -> None:
         indexes = {folder: ShardIndex.load(folder) for folder in folders}
@@ -165,7 +205,9 @@ class RowStream:
             raise ValueError(f"{where}: no documents to train on")
         self.patches = patches
         self.licence = {s.name: s.licence or "unknown" for s in described.values()}
-        self.sources = [self.source_type(home[name], indexes[home[name]], name, rule, seed, masked=masked, part=part) for name in shares]
+        self.sources = [
+            self.source_type(home[name], indexes[home[name]], name, rule, seed, masked=masked, infill=infill, part=part) for name in shares
+        ]
         self.probability = np.array(list(shares.values())) / sum(shares.values())
         self.random = np.random.default_rng([seed, part[0]])
 

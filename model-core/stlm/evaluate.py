@@ -28,13 +28,13 @@ from stlm.runtime import Runtime
 
 
 def evaluate_tasks(
-    tasks: list[Task], scorer: Scorer, data: Path, limit: int, seed: int, results: Results
-) -> dict[str, list[Measure]]:  # fmt: skip
+    tasks: list[Task], scorer: Scorer, data: Path, limit: int, seed: int, results: Results, heldout: Path | None = None
+) -> dict[str, list[Measure]]:
     """Measures of each task by its name; those that `results` holds already are not measured again.
 
     Raises FileNotFoundError or ValueError for a set that is missing or damaged, before any task is run where it is missing.
     """
-    keys = {task.name: task_key(task, scorer, data, limit, seed) for task in tasks}
+    keys = {task.name: task_key(task, scorer, data, limit, seed, heldout) for task in tasks}
     journal = Journal(results.path and results.path.with_name(f"{results.path.name}.unfinished"))
     found = {}
     for task in tasks:
@@ -42,7 +42,7 @@ def evaluate_tasks(
         measures = results.measures(task.name, key)
         if measures is None:
             started, used = time.monotonic(), time.process_time()
-            measures = task.run(Run(task.name, scorer, data, limit, seed, key, journal))
+            measures = task.run(Run(task.name, scorer, data, limit, seed, key, journal, heldout))
             results.add_task(task.name, key, measures)
             journal.forget(key)
             # Both, because another process on the same cores makes the first one longer and not the second.
@@ -124,7 +124,7 @@ def write_figures(runtime: Runtime, rows: list[DomainBits], found: dict[str, lis
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", type=Path, help="artifact folder (manifest.json and model files), or a checkpoint ending in .pt")
     parser.add_argument("--tasks", default="standard", help=f"standard (default), all, or names: {', '.join([HELDOUT, *TASKS])}")
-    parser.add_argument("--heldout", type=Path, default=None, help="folder of prepared shards, a source a domain (task heldout)")
+    parser.add_argument("--heldout", type=Path, default=None, help="prepared shards, a source a domain (tasks heldout and infill)")
     parser.add_argument("--eval-data", type=Path, default=Path("data/eval"), help="folder of the evaluation sets (default data/eval)")
     parser.add_argument("--limit", type=options.whole_number(0), default=0, help="items a task, a seeded sample; 0 (default): all")
     parser.add_argument("--seed", type=options.whole_number(0), default=0, help="of samples, generated items and noise (default 0)")
@@ -154,11 +154,11 @@ def main(args: argparse.Namespace) -> int:
         results = Results(args.json, scorer.name, scorer.sha256)
         tasks = [TASKS[name] for name in names if name != HELDOUT]
         for task in tasks:
-            task_key(task, scorer, args.eval_data, args.limit, args.seed)  # a set that is missing is named before the work
+            task_key(task, scorer, args.eval_data, args.limit, args.seed, args.heldout)  # a set that is missing is named before the work
         rows = evaluate_domains(scorer, args.heldout, args.bytes_per_domain, results) if HELDOUT in names else []
         if rows:
             print_domains(rows, {row["domain"]: row for row in compared})
-        found = evaluate_tasks(tasks, scorer, args.eval_data, args.limit, args.seed, results)
+        found = evaluate_tasks(tasks, scorer, args.eval_data, args.limit, args.seed, results, args.heldout)
         if found:
             print_tasks(found)
         if args.write and runtime:

@@ -9,11 +9,13 @@ Inputs (B rows of S new patches, R decoded rows, cap bytes a patch, T slots of p
     pk/pv  float32 [B, kv, T, hd] a run of a block       past keys (rotated) and values, in the host's buffers
     sel    int32 [R]             which of the B*S states to decode the next patch from
     noise  float32 [cap, R, 272] added to the logits: temperature x Gumbel noise + bias; +1e9 forces a byte; 0 is greedy
-    nucleus float32 [R, 3]       temperature, top-p, top-k; all zero switches the filter off
+    sampler float32 [R, 7]       temperature, top-p, top-k, min-p, frequency, presence, repetition penalty (export_sampler.py); all
+                                 zero: none of it in this run
+    seen    float32 [P, 2, 272]  how often each byte stands in the generated text and in the prompt; P = R where a row penalises, else 0
     steps  int64 [1]             bytes to decode at most; 0 only prefills
 
 Outputs: newkv float32 [B, S, layers*2*kv*hd] (for the host to append), toks int32 [N, R] (padding after a patch has ended),
-lp float32 [N, R] (log-probability of each, unfiltered, temperature 1).
+lp float32 [N, R] (log-probability of each, unfiltered, temperature 1), logprobs float32 [N, R, 272] (of all ids).
 The loop stays at the top level: inside an `If` onnxruntime does not prepack its matrices (4x slower).
 """
 
@@ -28,13 +30,10 @@ import onnx
 
 from stlm.checkpoint import load_model
 from stlm.config import ModelConfig, Precision
+from stlm.export_sampler import NEUTRAL, SamplerGraph
 from stlm.export_trunk import TrunkGraph
 from stlm.graph import GraphBuilder, Shape, value
 from stlm.model import PatchLM
-
-DECIDED = 50.0
-"""Noise above this is a decision of the host (a forced byte, a strong bias) and passes the nucleus filter."""
-REFUSED = -1e9
 
 
 def build(model: PatchLM, precision: Precision) -> onnx.ModelProto:
@@ -53,6 +52,7 @@ class Exporter(TrunkGraph):
     def __init__(self, model: PatchLM, precision: Precision) -> None:
         super().__init__(model, precision)
         self.stored_keys: dict[bytes, str] = {}
+        self.sampler = SamplerGraph(self.g, self.config.vocabulary)
 
     def export(self) -> onnx.ModelProto:
         c, g = self.config, self.g
@@ -69,13 +69,15 @@ class Exporter(TrunkGraph):
             *self.trunk_inputs(),
             value("sel", np.int32, ["R"]),
             value("noise", np.float32, [c.cap, "R", c.vocabulary]),
-            value("nucleus", np.float32, ["R", 3]),
+            value("sampler", np.float32, ["R", len(NEUTRAL)]),
+            value("seen", np.float32, self.sampler.seen_shape),
             value("steps", np.int64, [1]),
         ]
         outputs = [
             value("newkv", np.float32, ["B", "S", c.depth * 2 * c.kv_heads * c.head_dim]),
             value("toks", np.int32, ["N", "R"]),
             value("lp", np.float32, ["N", "R"]),
+            value("logprobs", np.float32, ["N", "R", c.vocabulary]),
         ]
         return g.model(c.name, inputs, outputs)
 
@@ -133,17 +135,17 @@ class Exporter(TrunkGraph):
         zero = g.constant(np.zeros((1, c.local_width), np.float32))
         no_place = g.op("Expand", zero, g.op("Concat", rows, g.integers(c.local_width), axis=0))
         no_key = g.op("Expand", g.integers(0), rows)
-        filtered = g.op("Greater", g.op("ReduceMax", "nucleus", keepdims=0), g.scalar(0, np.float32))
-        body = self.loop_body(start, context, filtered)
+        body = self.loop_body(start, context)
         going = g.scalar(True, np.bool_)
-        _, _, _, toks, logits = g.op("Loop", g.op("Squeeze", "steps"), going, no_place, no_key, before, outputs=5, body=body)
+        *_, toks, logits = g.op("Loop", g.op("Squeeze", "steps"), going, no_place, no_key, before, "seen", outputs=6, body=body)
         g.add("Identity", [toks], ["toks"])
+        g.add("LogSoftmax", [logits], ["logprobs"], axis=-1)
         chosen = g.op("Unsqueeze", g.op("Cast", toks, to=onnx.TensorProto.INT64), g.integers(2))
-        lp = g.op("GatherElements", g.op("LogSoftmax", logits, axis=-1), chosen, axis=2)
+        lp = g.op("GatherElements", "logprobs", chosen, axis=2)
         g.add("Squeeze", [lp, g.integers(2)], ["lp"])
 
-    def loop_body(self, start: str, context: str, filtered: str) -> onnx.GraphProto:
-        """One byte for every row. State: place sum [R, w], prefix key int64 [R], boundary state int64 [R]."""
+    def loop_body(self, start: str, context: str) -> onnx.GraphProto:
+        """One byte for every row. State: place sum [R, w], prefix key int64 [R], boundary state int64 [R], counts [P, 2, 272]."""
         c, b = self.config, self.g.child()
         hashed = self.hashed_rows(b, "key", context)
         z = b.op("Sum", start, "place", *hashed)
@@ -153,8 +155,7 @@ class Exporter(TrunkGraph):
             down = self.matrix(b, b.op("Mul", hidden, hidden), f"local.{index}.down", local=True)
             z, normed = self.add_and_norm(b, z, down, c.local_width)
         logits = self.matrix(b, normed, "head", local=True)
-        noise = b.op("Gather", "noise", "turn")
-        token = b.op("ArgMax", self.filter(b, b.op("Add", logits, noise), logits, noise, filtered), axis=-1, keepdims=0)
+        token, counts = self.sampler.choose(b, logits, b.op("Gather", "noise", "turn"), "counts")
         vocabulary = self.g.scalar(c.vocabulary, np.int64)
         ended = b.op("Equal", "boundary", self.g.scalar(2, np.int64))
         shown = b.op("Where", ended, self.g.scalar(self.model.rule.specials["pad"], np.int64), token)
@@ -164,17 +165,18 @@ class Exporter(TrunkGraph):
         key = b.op("Add", "key", b.op("Gather", self.keys(self.model.words_key.numpy()), at))
         going = b.op("Less", b.op("ReduceMin", boundary, keepdims=0), self.g.scalar(2, np.int64))
         b.add("Cast", [shown], ["token"], to=onnx.TensorProto.INT32)
-        results = {"going_on": going, "place_next": place, "key_next": key, "boundary_next": boundary, "logits": logits}
+        results = {"going_on": going, "place_next": place, "key_next": key, "boundary_next": boundary, "counts_next": counts,
+                   "logits": logits}  # fmt: skip
         for target, source in results.items():
             b.add("Identity", [source], [target])
         width: Shape = ["R", c.local_width]
         return b.body(
             "byte",
             [value("turn", np.int64, []), value("going", np.bool_, []), value("place", np.float32, width),
-             value("key", np.int64, ["R"]), value("boundary", np.int64, ["R"])],
+             value("key", np.int64, ["R"]), value("boundary", np.int64, ["R"]), value("counts", np.float32, self.sampler.seen_shape)],
             [value("going_on", np.bool_, []), value("place_next", np.float32, width), value("key_next", np.int64, ["R"]),
-             value("boundary_next", np.int64, ["R"]), value("token", np.int32, ["R"]),
-             value("logits", np.float32, ["R", c.vocabulary])],
+             value("boundary_next", np.int64, ["R"]), value("counts_next", np.float32, self.sampler.seen_shape),
+             value("token", np.int32, ["R"]), value("logits", np.float32, ["R", c.vocabulary])],
         )  # fmt: skip
 
     def boundary_table(self) -> str:
@@ -183,28 +185,6 @@ class Exporter(TrunkGraph):
         after_separator = np.array([0, 1, 2])[classes]
         after_word = np.array([2, 1, 2])[classes]
         return self.g.constant(np.concatenate([after_separator, after_word, np.full_like(after_word, 2)]), "boundary")
-
-    def filter(self, b: GraphBuilder, scores: str, logits: str, noise: str, filtered: str) -> str:
-        """Scores with everything outside top-k and top-p refused; free of cost when no row asks for it."""
-        c, g = self.config, self.g
-        on, off = b.child(), b.child()
-        temperature, top_p, top_k = on.op("Split", "nucleus", outputs=3, axis=1, num_outputs=3)
-        scaled = on.op("Div", logits, temperature)
-        ordered, _ = on.op("TopK", scaled, g.integers(c.vocabulary), outputs=2, axis=-1)
-        mass_before = on.op("CumSum", on.op("Softmax", ordered, axis=-1), g.scalar(1, np.int64), exclusive=1)
-        rank = g.constant(np.arange(c.vocabulary, dtype=np.float32)[None], "rank")
-        kept = on.op("And", on.op("Less", mass_before, top_p), on.op("Less", rank, top_k))
-        bound = on.op("ReduceMin", on.op("Where", kept, ordered, g.scalar(np.inf, np.float32)), g.integers(-1))
-        forced = on.op("Greater", noise, g.scalar(DECIDED, np.float32))
-        passes = on.op("Or", on.op("GreaterOrEqual", scaled, bound), forced)
-        on.add("Where", [passes, scores, g.scalar(REFUSED, np.float32)], ["filtered_scores"])
-        off.add("Identity", [scores], ["all_scores"])
-        shape: Shape = ["R", c.vocabulary]
-        return b.op(
-            "If", filtered,
-            then_branch=on.body("nucleus", [], [value("filtered_scores", np.float32, shape)]),
-            else_branch=off.body("everything", [], [value("all_scores", np.float32, shape)]),
-        )  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,38 +9,18 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from stlm import options
 from stlm.chat import Turn, reply_prompt
+from stlm.infill import infill_prompt
 from stlm.patch import document_ids
 from stlm.runtime import FORCED, REFUSED, Cache, Decoded, Runtime
+from stlm.sampling import Sampling, count_bytes
 
 PREFILL_PATCHES = 64
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """`temperature` 0 is greedy; `top_k` 0 and `top_p` 1 are off. `jitter` is Gaussian noise on the logits, in nats."""
-
-    temperature: float = 0.0
-    top_p: float = 1.0
-    top_k: int = 0
-    seed: int = 0
-    jitter: float = 0.0
-
-    def __post_init__(self) -> None:
-        # Far above a temperature of 4 the noise itself would pass for a decision of the host (`export.DECIDED`).
-        for name, value, low, high in (
-            ("temperature", self.temperature, 0, 4),
-            ("top-p", self.top_p, 1e-6, 1),
-            ("top-k", self.top_k, 0, 272),
-        ):
-            if not low <= value <= high:
-                raise ValueError(f"{name} {value}: must be {low} to {high}")
 
 
 class Generator:
@@ -65,48 +45,46 @@ class Generator:
         rows = rule.rows(stream)
         forced = stream[int((rows != self.runtime.pad).sum()) :]
         cache = Cache(self.runtime)
-        pending = rows
+        pending, generated = rows, np.zeros(0, np.uint16)
         while True:
             if cache.patches + len(pending) > self.runtime.context:
                 # The window is full: start it again from its last half.
                 cache, pending = Cache(self.runtime), rows[-(self.runtime.context // 2) :]
             before = rows[-len(pending) - 1] if len(pending) < len(rows) else self.runtime.no_patch
             noise = self.noise(forced, sampling, random)
-            patch = self.decode(before, pending, cache, noise, self.nucleus(sampling))
+            seen = count_bytes(generated, stream)[None] if sampling.penalises else None
+            patch = self.decode(before, pending, cache, noise, sampling.row(), seen)
             yield patch[len(forced) :]
             if int(patch[-1]) in self.ends_text:
                 return
             pending = self.runtime.no_patch[None].copy()
             pending[0, : len(patch)] = patch
             rows = np.concatenate([rows, pending])
+            generated = np.concatenate([generated, patch[len(forced) :]])
             forced = forced[:0]
 
-    def decode(self, before: np.ndarray, pending: np.ndarray, cache: Cache, noise: np.ndarray, nucleus: np.ndarray) -> np.ndarray:
+    def decode(
+        self, before: np.ndarray, pending: np.ndarray, cache: Cache, noise: np.ndarray, sampler: np.ndarray, seen: np.ndarray | None
+    ) -> np.ndarray:
         """Runs the pending patches [n, cap], which follow `before` [cap], through the trunk and decodes the next one.
 
         Returns its ids, 1 to cap of them. All chunks but the last only prefill.
         """
         runtime, cap = self.runtime, self.runtime.rule.cap
         *chunks, final = (pending[i : i + PREFILL_PATCHES] for i in range(0, len(pending), PREFILL_PATCHES))
+
+        def run(rows: np.ndarray, steps: int) -> Decoded:
+            sel = np.array([len(rows) - 1])
+            past = cache.arrays, cache.patches
+            return runtime.run(rows[None], before[None], *past, sel=sel, noise=noise, sampler=sampler, seen=seen, steps=steps)
+
         for chunk in chunks:
-            cache.append(self._run(chunk, before, cache, noise, nucleus, 0).newkv)
+            cache.append(run(chunk, 0).newkv)
             before = chunk[-1]
-        decoded = self._run(final, before, cache, noise, nucleus, cap)
+        decoded = run(final, cap)
         cache.append(decoded.newkv)
         ids = decoded.toks[:, 0]
         return ids[ids != runtime.pad]
-
-    def _run(self, rows: np.ndarray, before: np.ndarray, cache: Cache, noise: np.ndarray, nucleus: np.ndarray, steps: int) -> Decoded:
-        return self.runtime.run(
-            rows[None],
-            before[None],
-            cache.arrays,
-            cache.patches,
-            sel=np.array([len(rows) - 1]),
-            noise=noise,
-            nucleus=nucleus,
-            steps=steps,
-        )
 
     def noise(self, forced: np.ndarray, sampling: Sampling, random: np.random.Generator) -> np.ndarray:
         """float32 [cap, 1, 272]: Gumbel noise makes the graph's argmax a sample (Gumbel 1954)."""
@@ -118,12 +96,6 @@ class Generator:
             noise += sampling.jitter * random.normal(size=shape)
         noise[np.arange(len(forced)), 0, forced] = FORCED
         return noise
-
-    def nucleus(self, sampling: Sampling) -> np.ndarray:
-        """float32 [1, 3]: temperature, top-p, top-k; zeros switch the graph's filter off."""
-        if sampling.temperature == 0 or (sampling.top_p == 1 and sampling.top_k == 0):
-            return np.zeros((1, 3), np.float32)
-        return np.array([[sampling.temperature, sampling.top_p, sampling.top_k or len(self.bias)]], np.float32)
 
     def continuation(self, stream: np.ndarray, max_ids: int, sampling: Sampling) -> list[int]:
         """Up to `max_ids` ids after `stream` (as in `patches`), the end-of-text id included if the model wrote one."""
@@ -142,6 +114,15 @@ class Generator:
         """What the assistant says after `turns`, up to the end of its turn."""
         ids = self.continuation(reply_prompt(turns, self.runtime.rule), max_bytes, sampling)
         return whole_characters(bytes(i for i in ids if i < 256))
+
+    def between(self, prefix: bytes, suffix: bytes, max_bytes: int, sampling: Sampling) -> bytes:
+        """What is written between two texts. Raises ValueError where they and it might not fit the context."""
+        stream = infill_prompt(prefix, suffix, self.runtime.rule)
+        patches, room = len(self.runtime.rule.rows(stream)), self.runtime.context
+        # A window that moved on would leave the sentinels behind.
+        if patches + max_bytes > room:
+            raise ValueError(f"--prompt and --suffix take {patches} patches, the context has {room} and {max_bytes} bytes are to follow")
+        return bytes(i for i in self.continuation(stream, max_bytes, sampling) if i < 256)
 
     def raw(self, prompt: bytes, max_bytes: int, sampling: Sampling) -> bytes:
         """The continuation's bytes."""
@@ -199,12 +180,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     start.add_argument(
         "--chat", action="append", nargs="?", const="", metavar="TEXT", help="print the reply to TEXT, or to each line typed; repeatable"
     )
+    parser.add_argument("--suffix", default=None, metavar="TEXT", help="write what stands between --prompt and TEXT")
     parser.add_argument("--system", default=None, metavar="TEXT", help="instruction that a --chat begins with")
     parser.add_argument("--precision", choices=("fp32", "int4", "uint8"), default=None, help="default: the manifest's")
     parser.add_argument("--max-bytes", type=options.whole_number(1), default=200, help="of continuation or reply (default 200)")
     parser.add_argument("--temperature", type=float, default=0.8, help="0 (greedy) to 4 (default 0.8)")
     parser.add_argument("--top-p", type=float, default=0.95, help="1: off (default 0.95)")
     parser.add_argument("--top-k", type=int, default=0, help="0: off (default)")
+    parser.add_argument("--min-p", type=float, default=0.0, help="least probability, as a share of the likeliest's; 0: off (default)")
+    parser.add_argument("--frequency-penalty", type=float, default=0.0, help="off a logit for each time its byte was written (default 0)")
+    parser.add_argument("--presence-penalty", type=float, default=0.0, help="off the logit of any byte that was written (default 0)")
+    parser.add_argument("--repetition-penalty", type=float, default=1.0, help="over text and prompt; 1: off (default)")
     parser.add_argument("--seed", type=options.whole_number(0), default=0, help="the same seed gives the same text (default 0)")
     parser.add_argument("--threads", type=options.whole_number(1), default=1, help="cores to use (default 1)")
 
@@ -213,8 +199,13 @@ def main(args: argparse.Namespace) -> int:
     try:
         if args.system is not None and not args.chat:
             raise ValueError("--system needs --chat")
-        sampling = Sampling(args.temperature, args.top_p, args.top_k, args.seed)
+        if args.suffix is not None and args.prompt is None:
+            raise ValueError("--suffix needs --prompt")
+        names = "temperature", "top_p", "top_k", "seed", "min_p", "frequency_penalty", "presence_penalty", "repetition_penalty"
+        sampling = Sampling(**{name: getattr(args, name) for name in names})
         generator = Generator(Runtime(args.artifact, args.precision, args.threads))
+        if args.suffix is not None and not generator.runtime.manifest.get("infill"):
+            raise ValueError(f"--suffix: {generator.runtime.manifest['id']} was not trained to infill")
     except (OSError, ValueError) as error:
         print(f"stlm generate: {error}", file=sys.stderr)
         return 1
@@ -223,5 +214,9 @@ def main(args: argparse.Namespace) -> int:
         return 0
     # A lone surrogate stands for a byte of the command line that is no UTF-8: it is passed on as that byte.
     prompt = args.prompt.encode("utf-8", "surrogateescape")
+    if args.suffix is not None:
+        suffix = args.suffix.encode("utf-8", "surrogateescape")
+        print(whole_characters(prompt + generator.between(prompt, suffix, args.max_bytes, sampling) + suffix))
+        return 0
     print(whole_characters(prompt + generator.raw(prompt, args.max_bytes, sampling)))
     return 0

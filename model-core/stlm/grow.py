@@ -117,7 +117,7 @@ def main(args: argparse.Namespace) -> int:
         model = grow(parent, TIERS[args.tier], args.seed)
         args.output.parent.mkdir(parents=True, exist_ok=True)
         kept = {key: content[key] for key in ("rule_hash", "bytes_seen", "bytes_per_patch", "seed", "commit", "sources")}
-        kept["chat"] = content.get("chat", False)
+        kept |= {taught: content.get(taught, False) for taught in ("chat", "infill")}
         checkpoint.save(args.output, {**kept, "config": model.config.to_dict(), "model": model.state_dict()})
     except (ValueError, OSError) as error:
         print(f"stlm grow: {error}", file=sys.stderr)

@@ -39,11 +39,13 @@ class Recipe:
     seed: int
     mix: dict[str, float]
     masked: bool = False
+    infill: float = 0.0
     stream: type[RowStream] = RowStream
 
     def __call__(self, worker: int, workers: int) -> RowStream:
-        part = (worker, workers)
-        return self.stream(self.folders, self.rule, self.patches, self.seed, self.mix, masked=self.masked, part=part)
+        return self.stream(
+            self.folders, self.rule, self.patches, self.seed, self.mix, masked=self.masked, infill=self.infill, part=(worker, workers)
+        )
 
 
 def _put(out: Any, item: object) -> None:

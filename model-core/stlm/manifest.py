@@ -124,7 +124,7 @@ class ChatTemplate(TypedDict):
 class Manifest(TypedDict):
     """`evaluation`, `golden` and `latencySeed` come from running the exported file, so a fresh export lacks them.
 
-    `chat` is there only if the tier was tuned to chat.
+    `chat` is there only if the tier was tuned to chat, `infill` (true) only if it was trained to write between two texts (infill.py).
     """
 
     schemaVersion: int
@@ -140,6 +140,7 @@ class Manifest(TypedDict):
     graph: Graph
     training: Training
     chat: NotRequired[ChatTemplate]
+    infill: NotRequired[bool]
     evaluation: NotRequired[Evaluation]
     golden: NotRequired[Golden]
     latencySeed: NotRequired[LatencySeed]

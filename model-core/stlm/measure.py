@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from stlm.generate import PREFILL_PATCHES, Generator, Sampling
+from stlm.generate import PREFILL_PATCHES, Generator
 from stlm.manifest import Golden, LatencySeed
 from stlm.runtime import Cache, Runtime
+from stlm.sampling import Sampling
 
 GOLDEN_PROMPTS = (
     "Once upon a time, there was a ",

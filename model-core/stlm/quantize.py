@@ -45,7 +45,7 @@ def describe_graph(model: onnx.ModelProto) -> Graph:
 def describe_model(model: PatchLM, content: dict[str, Any]) -> Manifest:
     """The manifest of a checkpoint, without files. A table shared by encoder and decoder counts twice as effective.
 
-    A checkpoint whose `chat` is true was trained on replies.
+    A checkpoint whose `chat` is true was trained on replies, one whose `infill` is true on rearranged text.
     """
     config, parts = model.config, model.parameters_by_part()
     manifest: Manifest = {
@@ -73,6 +73,8 @@ def describe_model(model: PatchLM, content: dict[str, Any]) -> Manifest:
     }
     if content.get("chat"):
         manifest["chat"] = chat_template(model.rule)
+    if content.get("infill"):
+        manifest["infill"] = True
     return manifest
 
 

@@ -96,6 +96,7 @@ def main(args: argparse.Namespace) -> int:
             "commit": training["commit"],
             "sources": training["sources"],
             "chat": "chat" in manifest,
+            "infill": manifest.get("infill", False),
         }
         args.output.parent.mkdir(parents=True, exist_ok=True)
         checkpoint.save(args.output, content)

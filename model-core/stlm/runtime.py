@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
+from stlm.export_sampler import NEUTRAL
 from stlm.manifest import find_file, load_manifest
 from stlm.patch import PatchRule
 
@@ -64,7 +65,8 @@ class Runtime:
         *,
         sel: np.ndarray,
         noise: np.ndarray,
-        nucleus: np.ndarray | None = None,
+        sampler: np.ndarray | None = None,
+        seen: np.ndarray | None = None,
         steps: int,
     ) -> Decoded:
         """One run of the graph.
@@ -80,7 +82,8 @@ class Runtime:
             "tot": np.array([past_patches + patches], np.int32),
             "sel": sel.astype(np.int32),
             "noise": noise,
-            "nucleus": np.zeros((len(sel), 3), np.float32) if nucleus is None else nucleus,
+            "sampler": np.zeros((len(sel), len(NEUTRAL)), np.float32) if sampler is None else sampler,
+            "seen": np.zeros((0, 2, noise.shape[2]), np.float32) if seen is None else seen,
             "steps": np.array([steps]),
         }
         for layer in range(len(past) // 2):

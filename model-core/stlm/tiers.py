@@ -30,8 +30,8 @@ TIERS: dict[str, ModelConfig] = {
             local_width=288, local_mlp=864, local_blocks=1, words_rows=16384, pairs_rows=32768,
         ),
         ModelConfig(
-            name="stlm-50m", width=576, layers=8, heads=9, kv_heads=1, mlp=2304,
-            local_width=384, local_mlp=1152, local_blocks=1, words_rows=16384, pairs_rows=32768,
+            name="stlm-50m", width=576, layers=5, heads=9, kv_heads=1, mlp=2304,
+            local_width=384, local_mlp=1152, local_blocks=1, words_rows=16384, pairs_rows=65536,
         ),
         ModelConfig(
             name="stlm-100m", width=768, layers=8, heads=12, kv_heads=1, mlp=3072,

@@ -85,6 +85,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--masked", action="store_true", help="fine-tune: of chat sources (prepare --chat) only what the assistant says is learnt"
     )
+    parser.add_argument(
+        "--infill", type=options.fraction, default=0.0,
+        help="share of the text, chats apart, rearranged so that a middle is learnt after its suffix (default 0)",
+    )  # fmt: skip
     parser.add_argument("--teacher", type=Path, help="checkpoint of a trained model to distil from")
     parser.add_argument("--distill", type=options.fraction, default=0.5, help="share of the loss that is the teacher's (default 0.5)")
     parser.add_argument(

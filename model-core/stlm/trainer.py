@@ -29,6 +29,7 @@ from stlm.loader import Loader, Recipe, ahead
 from stlm.model import LanguageModel, PatchLM
 from stlm.objective import Batch, Objective, cross_entropy, make_batch
 from stlm.optim import make_optimizers
+from stlm.patch import PatchRule
 from stlm.plot import draw, read_metrics
 from stlm.throughput import peak_flops, step_flops
 
@@ -75,7 +76,9 @@ class Trainer:
         torch.manual_seed(args.seed)
         self.bf16 = args.precision == "bf16"
         self.model: LanguageModel = family.model().to(self.world.device)
-        recipe = Recipe(tuple(args.data), self.rule, args.row_patches, args.seed, mix, args.masked, family.stream)
+        if args.infill and not isinstance(self.rule, PatchRule):
+            raise ValueError(f"--infill {args.infill}: {args.tier} has no ids for it")
+        recipe = Recipe(tuple(args.data), self.rule, args.row_patches, args.seed, mix, args.masked, args.infill, family.stream)
         self.loader = Loader(recipe, args.batch_rows, args.loaders)
         self.data_state = self.loader.state
         self.optimizers = make_optimizers(self.model, args.matrix_lr, args.table_lr, args.head_lr, args.weight_decay)
@@ -88,6 +91,7 @@ class Trainer:
         self.flops = 0.0
         self.parent_bytes = 0
         self.chat: bool = args.masked
+        self.infill: bool = args.infill > 0
         # Asked once: others may commit while this process trains the code it has loaded.
         self.commit = commit()
         self.path: Path = args.out / CHECKPOINT
@@ -128,6 +132,7 @@ class Trainer:
             self.load_moments(content["optimizers"])
         self.parent_bytes = content["bytes_seen"]
         self.chat = self.chat or bool(content.get("chat"))
+        self.infill = self.infill or bool(content.get("infill"))
 
     def load_moments(self, saved: list[dict[str, Any]]) -> None:
         """The optimizers' state; rates and decay stay what this run's options say."""
@@ -155,7 +160,7 @@ class Trainer:
         self.step, self.bytes_seen, self.seconds = content["step"], content["run_bytes"], content["seconds"]
         self.bytes_read, self.patches_read, self.flops = content["bytes_read"], content["patches_read"], content["flops"]
         self.parent_bytes = content["bytes_seen"] - content["run_bytes"]
-        self.chat = content["chat"]
+        self.chat, self.infill = content["chat"], bool(content.get("infill"))
         if self.world.rank == 0:
             self.forget_lost_steps()
             print(f"resuming {self.path} at step {self.step}, {self.seconds:.0f} s", file=sys.stderr)
@@ -199,6 +204,7 @@ class Trainer:
                 "bytes_per_patch": self.bytes_read / max(1, self.patches_read),
                 "flops": self.flops,
                 "chat": self.chat,
+                "infill": self.infill,
                 "seed": self.args.seed,
                 "command": " ".join(sys.argv),
                 "commit": self.commit,

@@ -110,7 +110,8 @@ def test_an_arm_is_exported_as_it_is(arm: str) -> None:
             **{f"p{'kv'[i % 2]}{i // 2}": p for i, p in enumerate(past)},
             "sel": np.arange(len(new), dtype=np.int32),
             "noise": noise,
-            "nucleus": np.zeros((len(new), 3), np.float32),
+            "sampler": np.zeros((len(new), 7), np.float32),
+            "seen": np.zeros((0, 2, c.vocabulary), np.float32),
             "steps": np.array([c.cap]),
         })  # fmt: skip
         parts = newkv.reshape(len(new), 2 * c.depth, c.kv_heads, c.head_dim)

@@ -18,7 +18,7 @@ from stlm.bpe import TokenRule, TokenSource, TokenStream, train_tokenizer
 from stlm.evaluation.scoring import open_scorer
 from stlm.evaluation.torch_scorer import TorchScorer
 from stlm.export_tokens import build_tokens
-from stlm.generate import Sampling
+from stlm.sampling import Sampling
 from stlm.shards import ShardIndex
 from stlm.token_model import TokenConfig, TokenLM
 

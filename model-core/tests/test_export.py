@@ -41,7 +41,8 @@ def feeds(rows: np.ndarray, before: np.ndarray, past: list[np.ndarray], length: 
         **{f"p{'kv'[i % 2]}{i // 2}": p for i, p in enumerate(past)},
         "sel": np.array([batch * patches - 1], np.int32),
         "noise": np.zeros((cap, rows_decoded, CONFIG.vocabulary), np.float32),
-        "nucleus": np.zeros((rows_decoded, 3), np.float32),
+        "sampler": np.zeros((rows_decoded, 7), np.float32),
+        "seen": np.zeros((0, 2, CONFIG.vocabulary), np.float32),
         "steps": np.array([cap], np.int64),
         **changes,
     }  # fmt: skip
@@ -81,8 +82,7 @@ def forced(target: np.ndarray) -> np.ndarray:
 def score(session: ort.InferenceSession, rows: np.ndarray) -> np.ndarray:
     """Log-probabilities [ids of rows 1..] from one scoring run."""
     noise = forced(rows[1:])
-    given = feeds(rows[None, :-1], NO_PATCH, empty_past(), 0, sel=np.arange(len(rows) - 1, dtype=np.int32), noise=noise,
-                  nucleus=np.zeros((len(rows) - 1, 3), np.float32))  # fmt: skip
+    given = feeds(rows[None, :-1], NO_PATCH, empty_past(), 0, sel=np.arange(len(rows) - 1, dtype=np.int32), noise=noise)
     toks, lp = session.run(["toks", "lp"], given)
     known = rows[1:] != PAD
     assert np.array_equal(toks.T[known[:, : toks.shape[0]]], rows[1:][known])
@@ -194,8 +194,7 @@ def test_a_batch_equals_its_rows_alone(session: ort.InferenceSession) -> None:
     before = np.repeat(NO_PATCH, 3, axis=0)
     sel = np.array([7, 15, 23], np.int32)
     noise = make_noise(3, 0).transpose(1, 0, 2)
-    nucleus = np.zeros((3, 3), np.float32)
-    given = feeds(batch, before, empty_past(3), 0, sel=sel, noise=noise, nucleus=nucleus)
+    given = feeds(batch, before, empty_past(3), 0, sel=sel, noise=noise)
     newkv, toks, lp = session.run(["newkv", "toks", "lp"], given)
     for i in range(3):
         alone = feeds(batch[i : i + 1], NO_PATCH, empty_past(), 0, noise=noise[:, i : i + 1])
@@ -211,29 +210,10 @@ def test_several_continuations_of_one_state_end_each_on_their_own(session: ort.I
     rows = RULE.rows(document_ids(TEXT, RULE))[None, :5]
     noise = make_noise(4, 1).transpose(1, 0, 2)
     sel = np.full(4, 4, np.int32)
-    toks = session.run(["toks"], feeds(rows, NO_PATCH, empty_past(), 0, sel=sel, noise=noise, nucleus=np.zeros((4, 3), np.float32)))[0]
+    toks = session.run(["toks"], feeds(rows, NO_PATCH, empty_past(), 0, sel=sel, noise=noise))[0]
     for i in range(4):
         alone = session.run(["toks"], feeds(rows, NO_PATCH, empty_past(), 0, noise=noise[:, i : i + 1]))[0][:, 0]
         assert toks[: len(alone), i].tolist() == alone.tolist() and (toks[len(alone) :, i] == PAD).all()
-
-
-def test_top_k_and_top_p_keep_only_the_likeliest(session: ort.InferenceSession) -> None:
-    rows = RULE.rows(document_ids(TEXT, RULE))[None, :5]
-    greedy = session.run(["toks"], feeds(rows, NO_PATCH, empty_past(), 0))[0]
-    noise = 20 * np.random.default_rng(2).gumbel(size=(RULE.cap, 1, CONFIG.vocabulary)).astype(np.float32)
-    for nucleus in ([1.0, 1.0, 1.0], [1.0, 1e-6, 272.0]):
-        given = feeds(rows, NO_PATCH, empty_past(), 0, noise=noise.clip(max=40), nucleus=np.array([nucleus], np.float32))
-        assert session.run(["toks"], given)[0].tolist() == greedy.tolist()
-    with torch.no_grad():
-        logits, _ = MODEL(torch.from_numpy(np.concatenate([rows[0], np.full((1, RULE.cap), 32)])[None].astype(np.int64)))
-    first = logits[-RULE.cap].softmax(-1)
-    allowed = set(first.topk(5).indices.tolist())
-    seen = set()
-    for seed in range(60):
-        noise = np.random.default_rng(seed).gumbel(size=(RULE.cap, 1, CONFIG.vocabulary)).astype(np.float32)
-        given = feeds(rows, NO_PATCH, empty_past(), 0, noise=noise, nucleus=np.array([[1.0, 1.0, 5.0]], np.float32))
-        seen.add(int(session.run(["toks"], given)[0][0, 0]))
-    assert seen <= allowed and len(seen) > 1
 
 
 def test_prefill_only_decodes_nothing(session: ort.InferenceSession) -> None:

@@ -12,8 +12,9 @@ from tiny_artifact import CONTEXT, random_model, write_artifact
 
 from stlm import generate, measure
 from stlm.chat import Turn
-from stlm.generate import Generator, Sampling
+from stlm.generate import Generator
 from stlm.runtime import Runtime
+from stlm.sampling import Sampling
 
 PROMPT = b"The quick brown fox, who was na"
 

@@ -15,9 +15,9 @@ from stlm.evaluation import artifact_scorer
 from stlm.evaluation.scoring import Scorer, open_scorer
 from stlm.evaluation.torch_scorer import TorchScorer
 from stlm.evaluation.windows import pair_windows
-from stlm.generate import Sampling
 from stlm.model import PatchLM
 from stlm.patch import PatchRule, document_ids
+from stlm.sampling import Sampling
 
 RULE = PatchRule.load()
 PAD = RULE.specials["pad"]

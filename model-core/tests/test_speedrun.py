@@ -52,7 +52,7 @@ def test_one_command_makes_a_tuned_artifact_and_does_nothing_twice(environment: 
     assert 0 < seen[0] < seen[1] < seen[2], "each stage goes on from the one before"
     assert len({stage["seed"] for stage in stages}) == 3
     manifest = load_manifest(artifact)
-    assert manifest["chat"]["endOfTurn"] == 266
+    assert manifest["chat"]["endOfTurn"] == 266 and manifest["infill"]
     assert [file["precision"] for file in manifest["files"]] == ["int4", "uint8"]
     assert manifest["evaluation"]["mean"] > 0
     assert "strings" in (artifact / "README.md").read_text()

@@ -18,8 +18,8 @@ from stlm.evaluation import choices, documents, few_shot, noise, overlap, robust
 from stlm.evaluation.results import Results
 from stlm.evaluation.scoring import Pair
 from stlm.evaluation.statistics import Measure
-from stlm.generate import Sampling
 from stlm.manifest import DomainBits, TaskFigure, load_manifest
+from stlm.sampling import Sampling
 
 PLAIN = [{"question": f"Why {i}?", "choices": ["because", f"so it is {i}", "no", f"yes {i}"], "label": 1 + 2 * (i % 2)} for i in range(6)]
 HUMANEVAL = {

@@ -35,10 +35,11 @@ def random_model(config: ModelConfig = TINY, seed: int = 7) -> PatchLM:
     return model.eval()
 
 
-def write_artifact(folder: Path, model: PatchLM, precision: Precision = "fp32", *, chat: bool = False) -> Manifest:
-    """The model as an artifact; `chat` says that it was tuned to chat."""
+def write_artifact(folder: Path, model: PatchLM, precision: Precision = "fp32", *, chat: bool = False, infill: bool = False) -> Manifest:
+    """The model as an artifact; `chat` says that it was tuned to chat, `infill` that it was trained on rearranged text."""
     sources = [{"name": "classics", "licence": "public domain"}]
-    content = {"bytes_per_patch": 5.4, "bytes_seen": 1_000_000, "commit": "unknown", "seed": 7, "sources": sources, "chat": chat}
+    content = {"bytes_per_patch": 5.4, "bytes_seen": 1_000_000, "commit": "unknown", "seed": 7, "sources": sources}
+    content |= {"chat": chat, "infill": infill}
     manifest = describe_model(model, content)
     graph = build(model, precision)
     path = folder / f"stlm-tiny.{precision}.onnx"

@@ -15,6 +15,7 @@ import numpy as np
 import onnxruntime as ort
 
 from stlm.export import build
+from stlm.export_sampler import NEUTRAL
 from stlm.export_tokens import build_tokens
 from stlm.family import open_model
 from stlm.model import LanguageModel, PatchLM
@@ -82,7 +83,8 @@ class Served:
             "ids": self.rows[None, at - 1 : at + 1].astype(np.int32),
             "sel": np.zeros(1, np.int32),
             "noise": noise,
-            "nucleus": np.zeros((1, 3), np.float32),
+            "sampler": np.zeros((1, len(NEUTRAL)), np.float32),
+            "seen": np.zeros((0, 2, vocabulary), np.float32),
             "steps": np.array([cap], np.int64),
         }
 

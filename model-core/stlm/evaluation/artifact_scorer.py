@@ -18,9 +18,11 @@ import numpy as np
 
 from stlm.evaluation.scoring import Pair, WindowScorer, cut_at_stop
 from stlm.evaluation.windows import Window, pair_windows
-from stlm.generate import PREFILL_PATCHES, Generator, Sampling
-from stlm.patch import document_ids
+from stlm.generate import PREFILL_PATCHES, Generator
+from stlm.infill import Gap, infill_document, infill_prompt
+from stlm.patch import PatchRule, document_ids
 from stlm.runtime import FORCED, Cache, Runtime
+from stlm.sampling import Sampling
 
 _WORTH_SHARING = 16
 """Patches of context that must be saved before single rows are faster than a batch."""
@@ -35,6 +37,7 @@ class ArtifactScorer(WindowScorer):
         self.sha256 = runtime.file["sha256"]
         self.rule = runtime.rule
         self.context = runtime.context
+        self.infills = runtime.manifest.get("infill", False)
         patches = max(self.run_rows, runtime.context)
         # Reused: clearing the forced ids after a run is cheaper than a fresh 27 MB.
         self._noise = np.zeros(self.rule.cap * patches * self.rule.vocabulary, np.float32)
@@ -105,6 +108,28 @@ class ArtifactScorer(WindowScorer):
                     break
             texts.append(cut_at_stop(text[:max_bytes], stops))
         return texts
+
+    def gap_nats(self, gaps: list[Gap]) -> list[float]:
+        return self._totals([[gap_window(gap, self.runtime.rule, self.context)] for gap in gaps]).tolist()
+
+    def fill(self, gaps: list[Gap], max_bytes: list[int]) -> list[tuple[bytes, bool]]:
+        generator, found = Generator(self.runtime), []
+        for gap, most in zip(gaps, max_bytes, strict=True):
+            ids = generator.continuation(infill_prompt(gap.prefix, gap.suffix, self.runtime.rule), most + 1, Sampling())
+            ended = ids[-1] == self.rule.specials["eod"]
+            found.append((bytes(i for i in ids[:most] if i < 256), ended))
+        return found
+
+
+def gap_window(gap: Gap, rule: PatchRule, context: int) -> Window:
+    """The window that scores a gap's middle. Raises ValueError for a text that does not fit the context."""
+    rows = rule.rows(infill_document(gap, rule))
+    if len(rows) - 1 > context:
+        raise ValueError(f"a gap with its text takes {len(rows) - 1} patches, the context has {context}")
+    lengths = rule.byte_lengths[rows]
+    before = len(gap.prefix) + len(gap.suffix)
+    scored = (lengths > 0) & (lengths.cumsum().reshape(rows.shape) > before)
+    return Window(rows, np.full(rule.cap, rule.specials["pad"], np.uint16), scored)
 
 
 def same_context(pairs: Sequence[Pair]) -> Iterator[list[int]]:

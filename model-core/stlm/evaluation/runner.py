@@ -19,7 +19,8 @@ from tqdm import tqdm
 
 from stlm.evaluation.scoring import Pair, Scorer, file_sha256, identity
 from stlm.evaluation.statistics import Measure
-from stlm.generate import Sampling
+from stlm.sampling import Sampling
+from stlm.shards import ShardIndex
 
 PROTOCOL = 2
 """Raise it when a change of code changes figures: earlier results are then measured again."""
@@ -33,12 +34,13 @@ GREEDY = Sampling()
 
 @dataclass(frozen=True)
 class Task:
-    """`run` measures; `files` are the sets it reads from the folder of `--eval-data`."""
+    """`run` measures; `files` are the sets it reads from the folder of `--eval-data`; `heldout`: it reads held-out text."""
 
     name: str
     about: str
     files: tuple[str, ...]
     run: Callable[[Run], list[Measure]]
+    heldout: bool = False
 
 
 class Journal:
@@ -77,7 +79,7 @@ class Journal:
 
 @dataclass(frozen=True)
 class Run:
-    """What a task is given: the model, the sets, how many items (`limit` 0: all), the seed."""
+    """What a task is given: the model, the sets, how many items (`limit` 0: all), the seed, shards of held-out text."""
 
     task: str
     scorer: Scorer
@@ -86,6 +88,7 @@ class Run:
     seed: int
     key: str
     journal: Journal
+    heldout: Path | None = None
 
     def random(self, *what: str | int) -> np.random.Generator:
         """The same for the same seed and names, whatever else is measured."""
@@ -101,7 +104,7 @@ class Run:
         """float64 [pairs], nats. Pairs with one context come to the scorer side by side, in one chunk, and those of similar length."""
         order = sorted(range(len(pairs)), key=lambda i: (len(pairs[i][0]), pairs[i][0], len(pairs[i][1])))
         chunks = whole_questions([pairs[i] for i in order], _PAIRS)
-        values = self._chunked(part, chunks, lambda _, chunk: self.scorer.log_probabilities(chunk))
+        values = self._chunks(part, chunks, lambda _, chunk: self.scorer.log_probabilities(chunk))
         result = np.zeros(len(pairs))
         result[order] = values
         return result
@@ -115,14 +118,17 @@ class Run:
             seeded = replace(sampling, seed=sampling.seed + start)
             return [text.decode("latin-1") for text in self.scorer.continuations(prompts, max_bytes, stops, seeded)]
 
-        return [text.encode("latin-1") for text in self._chunked(part, even(prompts, _PROMPTS), chunk)]
+        return [text.encode("latin-1") for text in self.chunked(part, prompts, _PROMPTS, chunk)]
 
     def document_bits(self, part: str, documents: Sequence[bytes]) -> list[float]:
         """Bits of each document's bytes (`Scorer.document_bits`)."""
-        return self._chunked(part, even(documents, _PROMPTS), lambda _, chunk: self.scorer.document_bits(chunk))
+        return self.chunked(part, documents, _PROMPTS, lambda _, chunk: self.scorer.document_bits(chunk))
 
-    def _chunked(self, part: str, chunks: list[Sequence[_Item]], compute: Callable[[int, Sequence[_Item]], list[Any]]) -> list[Any]:
-        """`compute` gets a chunk and where it starts."""
+    def chunked(self, part: str, items: Sequence[_Item], size: int, compute: Callable[[int, Sequence[_Item]], list[Any]]) -> list[Any]:
+        """A value an item, in chunks that a stopped run need not repeat; `compute` gets where one starts, and the chunk."""
+        return self._chunks(part, [items[start : start + size] for start in range(0, len(items), size)], compute)
+
+    def _chunks(self, part: str, chunks: list[Sequence[_Item]], compute: Callable[[int, Sequence[_Item]], list[Any]]) -> list[Any]:
         values: list[Any] = []
         with tqdm(total=sum(map(len, chunks)), desc=f"{self.task} {part}".strip(), unit="", leave=False, disable=None) as bar:
             for number, chunk in enumerate(chunks):
@@ -133,10 +139,6 @@ class Run:
                 values += done
                 bar.update(len(done))
         return values
-
-
-def even(items: Sequence[_Item], size: int) -> list[Sequence[_Item]]:
-    return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 def whole_questions(pairs: Sequence[Pair], size: int) -> list[Sequence[Pair]]:
@@ -154,12 +156,16 @@ def whole_questions(pairs: Sequence[Pair], size: int) -> list[Sequence[Pair]]:
     return [*chunks, pairs[start:]] if pairs else []
 
 
-def task_key(task: Task, scorer: Scorer, data: Path, limit: int, seed: int) -> str:
-    """sha256 of what decides the task's figures. Raises FileNotFoundError naming a set that is missing."""
+def task_key(task: Task, scorer: Scorer, data: Path, limit: int, seed: int, heldout: Path | None = None) -> str:
+    """sha256 of what decides the task's figures. Raises FileNotFoundError naming a set that is missing, ValueError without --heldout."""
     sets = {}
     for name in task.files:
         if not (data / name).is_file():
             raise FileNotFoundError(f"{data / name}: this evaluation set is missing (task {task.name}; --eval-data names the folder)")
         sets[name] = file_sha256(data / name)
     content = {"model": identity(scorer), "task": task.name, "sets": sets, "limit": limit, "seed": seed, "protocol": PROTOCOL}
+    if task.heldout:
+        if heldout is None:
+            raise ValueError(f"--heldout: the task {task.name} needs a folder of prepared shards")
+        content["heldout"] = [shard.idx_sha256 for shard in ShardIndex.load(heldout).shards]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from stlm.evaluation.runner import Run
 from stlm.evaluation.statistics import Measure, mean, measure
-from stlm.generate import Sampling
+from stlm.sampling import Sampling
 
 BYTES = 400
 TEMPERATURE, TOP_P = 0.8, 0.95

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from stlm.evaluation.windows import Window, batches_of, document_windows, pair_windows
-from stlm.generate import Sampling
+from stlm.sampling import Sampling
 
 if TYPE_CHECKING:
     from stlm.bpe import TextRule

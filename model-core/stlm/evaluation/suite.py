@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from stlm.evaluation import arithmetic, blimp, code, few_shot, reading, robustness, samples, stories, word_problems
+from stlm.evaluation import arithmetic, blimp, code, few_shot, infill, reading, robustness, samples, stories, word_problems
 from stlm.evaluation.choices import CHOICE_SETS, run_choices
 from stlm.evaluation.runner import Task
 
@@ -26,6 +26,7 @@ _ABOUT = {
 TASKS = {
     task.name: task
     for task in (
+        Task("infill", "middles of held-out text between prefix and suffix", (), infill.run_infill, heldout=True),
         Task("blimp", "acceptable sentence over unacceptable one, 67 paradigms", (blimp.FILE,), blimp.run_blimp),
         *(Task(name, _ABOUT[name], (found.file,), partial(run_choices, found)) for name, found in CHOICE_SETS.items()),
         Task("tinystories", "bits per byte of children's stories", (stories.FILE,), stories.run_tinystories),
@@ -44,8 +45,8 @@ TASKS = {
 }
 
 STANDARD = (
-    HELDOUT, "blimp", "hellaswag", "piqa", "arc_easy", "arc_challenge", "winogrande", "openbookqa", "commonsenseqa", "tinystories",
-    "svamp", "arithmetic", "strings", "patterns", "humaneval", "samples",
+    HELDOUT, "infill", "blimp", "hellaswag", "piqa", "arc_easy", "arc_challenge", "winogrande", "openbookqa", "commonsenseqa",
+    "tinystories", "svamp", "arithmetic", "strings", "patterns", "humaneval", "samples",
 )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ import torch
 from stlm.evaluation.scoring import WindowScorer, cut_at_stop, file_sha256
 from stlm.evaluation.windows import Window
 from stlm.family import open_model
-from stlm.generate import Sampling
+from stlm.sampling import Sampling
 
 _PROMPTS_AT_ONCE = 16
 
@@ -44,6 +44,8 @@ class TorchScorer(WindowScorer):
         return np.bincount(np.repeat(np.arange(len(batch)), [window.scored.sum() for window in batch]), chosen, len(batch))
 
     def continuations(self, prompts: Sequence[bytes], max_bytes: int, stops: Sequence[bytes], sampling: Sampling) -> list[bytes]:
+        if sampling.penalises:
+            raise ValueError("penalties count bytes as the exported file does: a checkpoint is continued without them")
         texts: list[bytes] = []
         for start in range(0, len(prompts), _PROMPTS_AT_ONCE):
             texts += self._continue(prompts[start : start + _PROMPTS_AT_ONCE], max_bytes, stops, sampling, sampling.seed + start)
@@ -95,12 +97,8 @@ class TorchScorer(WindowScorer):
 
 
 def choose(logits: np.ndarray, sampling: Sampling, random: np.random.Generator) -> int:
-    """The next id: greedy at temperature 0, else sampled from the nucleus."""
+    """The next id: greedy at temperature 0, else sampled from what the filters keep."""
     if sampling.temperature == 0:
         return int(logits.argmax())
-    scaled = np.exp((logits - logits.max()) / sampling.temperature)
-    order = np.argsort(-scaled)
-    mass = np.cumsum(scaled[order]) / scaled.sum()
-    kept = (mass - scaled[order] / scaled.sum() < sampling.top_p) & (np.arange(len(order)) < (sampling.top_k or len(order)))
-    weights = np.where(kept, scaled[order], 0.0)
-    return int(random.choice(order, p=weights / weights.sum()))
+    weights = np.where(sampling.kept(logits), np.exp((logits - logits.max()) / sampling.temperature), 0.0)
+    return int(random.choice(len(logits), p=weights / weights.sum()))
