@@ -10,8 +10,8 @@ import { EarliestDeadlineFirst } from './earliest-deadline.js';
 import { Generation } from './generate.js';
 import type { FromWorker, SeededOptions, TierModel, ToWorker } from './messages.js';
 import { monotonicMs } from './monotonic.js';
-import type { SessionOptions } from './open-session.js';
-import { type LoadedTier, loadTier, releaseTier } from './tier.js';
+import { openSession, type SessionOptions } from './open-session.js';
+import { type LoadedTier, readyTier, releaseTier } from './tier.js';
 
 type Say = (message: FromWorker) => void;
 
@@ -59,7 +59,7 @@ export class ModelThread {
     const job = new LoadJob(deadlineMs, async () => {
       const startMs = monotonicMs();
       try {
-        this.#tiers.set(model.tier, await loadTier(model, this.#setup));
+        this.#tiers.set(model.tier, await readyTier(await openSession(model.file, this.#setup), model, monotonicMs));
         this.#say({ kind: 'loaded', tier: model.tier, loadMs: monotonicMs() - startMs });
       } catch (error) {
         this.#say({ kind: 'loadFailed', tier: model.tier, reason: messageOf(error) });

@@ -1,17 +1,25 @@
 /**
- * A tier made ready to serve: its session opened, its inputs checked, its first runs behind it.
+ * A tier made ready to serve: its inputs checked, its first runs behind it. Knows no runtime.
  *
  * @module
  */
+import type { Manifest } from '../schema/manifest.js';
+import { chunkPatches } from './chunk.js';
 import { Generation, type ModelShape } from './generate.js';
-import type { TierModel } from './messages.js';
-import { monotonicMs } from './monotonic.js';
 import type { ModelSession } from './onnx-runtime.js';
-import { openSession, type SessionOptions } from './open-session.js';
-import { Pace } from './pace.js';
+import { Pace, type PaceSeed } from './pace.js';
 import { type PrefixCache, prefixCache } from './prefix-cache.js';
 import { INPUT_NAMES } from './run-inputs.js';
 import { Runner } from './runner.js';
+
+/** What is known of a tier's model besides where it lies. */
+export interface TierShape {
+  readonly tier: string;
+  readonly shape: ModelShape;
+  /** Its prefix cache may grow to this. */
+  readonly prefixBytes: number;
+  readonly pace: PaceSeed;
+}
 
 export interface LoadedTier {
   readonly session: ModelSession;
@@ -21,16 +29,19 @@ export interface LoadedTier {
   readonly runner: Runner;
 }
 
-/** @throws if the file is no model, or not one with the graph this engine feeds. */
-export async function loadTier({ tier, file, shape, prefixBytes, pace: seed }: TierModel, options: SessionOptions): Promise<LoadedTier> {
-  const session = await openSession(file, options);
+export function modelShape({ trunk, context }: Pick<Manifest, 'trunk' | 'context'>): ModelShape {
+  return { trunk, contextPatches: context.patches, chunkPatches: chunkPatches(trunk) };
+}
+
+/** @throws if the session is not of the graph this engine feeds. */
+export async function readyTier(session: ModelSession, { tier, shape, prefixBytes, pace: seed }: TierShape, nowMs: () => number): Promise<LoadedTier> {
   const wanted = [...INPUT_NAMES, ...cacheNames(shape.trunk.layers)].toSorted().join();
   const found = session.inputNames.toSorted().join();
   if (wanted !== found) throw new Error(`${tier}: the graph's inputs are ${found}, not ${wanted}`);
   const pace = new Pace(seed);
   const prefixes = prefixCache(prefixBytes);
-  const loaded = { session, shape, pace, prefixes, runner: new Runner({ session, trunk: shape.trunk, pace, nowMs: monotonicMs }) };
-  await warmUp(loaded);
+  const loaded = { session, shape, pace, prefixes, runner: new Runner({ session, trunk: shape.trunk, pace, nowMs }) };
+  await warmUp(loaded, nowMs);
   return loaded;
 }
 
@@ -42,7 +53,7 @@ export async function releaseTier({ session, prefixes, runner }: LoadedTier): Pr
 }
 
 /** The first runs of a session allocate its memory and take several times as long: no request should be the one to wait. */
-async function warmUp({ runner, ...loaded }: LoadedTier): Promise<void> {
+async function warmUp({ runner, ...loaded }: LoadedTier, nowMs: () => number): Promise<void> {
   const options = {
     prompt: new TextEncoder().encode('Once upon a time '),
     maxBytes: 16,
@@ -55,7 +66,7 @@ async function warmUp({ runner, ...loaded }: LoadedTier): Promise<void> {
     cacheSalt: '',
     deadlineAtMs: Infinity,
   };
-  const generation = new Generation({ ...loaded, nowMs: monotonicMs }, options);
+  const generation = new Generation({ ...loaded, nowMs }, options);
   while (generation.outcome === undefined) await runner.run([generation]);
 }
 

@@ -30,8 +30,8 @@ export function compileGrammar(source: GrammarSource): ByteAutomaton {
 }
 
 /** Those compiled last, by their sources. */
-export function automatonCache(): LRUCache<string, ByteAutomaton> {
-  return new LRUCache({ maxSize: CACHE_BYTES, sizeCalculation: (automaton, source) => sizeInBytes(automaton) + 2 * source.length });
+export function automatonCache(mostBytes = CACHE_BYTES): LRUCache<string, ByteAutomaton> {
+  return new LRUCache({ maxSize: mostBytes, sizeCalculation: (automaton, source) => sizeInBytes(automaton) + 2 * source.length });
 }
 
 function regexOf(source: GrammarSource): string {

@@ -12,6 +12,7 @@ import type { Readiness } from '../readiness.js';
 import type { BudgetDefaults } from '../router/budget.js';
 import type { Decision, Router } from '../router/types.js';
 import type { Access } from './access.js';
+import type { Elsewhere } from './elsewhere.js';
 import type { Arrival } from './plan.js';
 
 /** Structured fields first, as pino has it. Never a prompt or a completion among them. */
@@ -24,6 +25,8 @@ export interface Logger {
 export interface AppDeps {
   readonly engine: Engine;
   readonly router: Router;
+  /** Where requests for text may be answered as well; only here if absent. */
+  readonly elsewhere?: Elsewhere;
   readonly budgetDefaults: BudgetDefaults;
   readonly access: Access;
   readonly drain: Drain;
@@ -46,6 +49,8 @@ export interface AppEnv {
     spent?: readonly { readonly measure: Measure; readonly points: number }[];
     /** For the log. */
     decision?: Decision;
+    /** The answer is another server's, and nobody here will know when it has ended. */
+    ofElsewhere?: boolean;
   };
 }
 
