@@ -24,7 +24,8 @@ export interface IsolateParts {
   readonly tier: string;
   /** Its model's bytes, checked. @throws {ArtifactCorruptError} {ArtifactUnavailableError} */
   readonly read: () => Promise<Uint8Array>;
-  readonly open: (model: Uint8Array) => Promise<ModelSession>;
+  /** Its session calls `afterRun` when a run is over, and waits for it. */
+  readonly open: (model: Uint8Array, afterRun: () => Promise<void>) => Promise<ModelSession>;
   /** Epoch milliseconds. */
   readonly nowMs: () => number;
   readonly drawSeed: () => number;
@@ -65,6 +66,17 @@ export class IsolateEngine implements Engine {
     this.#manifest = manifest;
     this.#turns = new Turns(parts.nowMs, () => parts.pause(1));
     this.#prefixes = new PrefixIndex(modelShape(manifest), prefixBytes(manifest), this.workers);
+  }
+
+  /** The tier that runs here. */
+  get tier(): string {
+    return this.#parts.tier;
+  }
+
+  get state(): TierState {
+    if (this.#loaded !== undefined) return 'ready';
+    if (this.#isQuarantined()) return 'quarantined';
+    return this.#load === undefined ? 'cold' : 'loading';
   }
 
   status(): readonly TierStatus[] {
@@ -112,7 +124,7 @@ export class IsolateEngine implements Engine {
     try {
       while (generation.outcome === undefined) {
         await turn.take();
-        await loaded.runner.run([generation]);
+        await loaded.runner.run([generation]).finally(() => this.#turns.release());
         const bytes = generation.takeBytes();
         if (bytes.length === 0) continue;
         firstByteMs ??= nowMs() - startMs;
@@ -137,11 +149,20 @@ export class IsolateEngine implements Engine {
     this.#loaded = undefined;
   }
 
+  /**
+   * The event loop turns after a run: an isolate's clock stands still until then, so that nobody can time its processor, and neither could
+   * whoever has to know what the run took. It also lets bytes leave, aborts be heard and other requests take their turn.
+   */
+  #afterRun(): Promise<void> {
+    this.#turns.release();
+    return this.#parts.pause(0);
+  }
+
   async #open(): Promise<number> {
     const { tier, read, open, nowMs } = this.#parts;
     const startMs = nowMs();
     try {
-      const session = await open(await read());
+      const session = await open(await read(), () => this.#afterRun());
       this.#loaded = await readyTier(session, { tier, shape: modelShape(this.#manifest), prefixBytes: prefixBytes(this.#manifest), pace: this.#manifest.latencySeed }, nowMs);
       this.#failure = undefined;
       this.#loadMs = nowMs() - startMs;
@@ -169,16 +190,10 @@ export class IsolateEngine implements Engine {
     return this.#failure !== undefined && this.#parts.nowMs() < this.#failure.untilMs;
   }
 
-  #state(): TierState {
-    if (this.#loaded !== undefined) return 'ready';
-    if (this.#isQuarantined()) return 'quarantined';
-    return this.#load === undefined ? 'cold' : 'loading';
-  }
-
   #ownStatus(): TierStatus {
     const id = this.#parts.tier;
     const reason = this.#failure?.reason;
-    const state = this.#state();
+    const { state } = this;
     return {
       id,
       state,

@@ -14,7 +14,7 @@ const instantiate = WebAssembly.instantiate.bind(WebAssembly) as (module: WebAss
 WebAssembly.instantiate = (async (source: WebAssembly.Module | BufferSource, imports?: WebAssembly.Imports) => {
   if (source instanceof WebAssembly.Module) return instantiate(source, imports);
   const instance = await instantiate(runtime, imports);
-  memory = Object.values(instance.exports).find((value) => value instanceof WebAssembly.Memory);
+  memory = Object.values(imports ?? {}).flatMap((names) => Object.values(names)).find((value) => value instanceof WebAssembly.Memory);
   return { instance, module: runtime };
 }) as typeof WebAssembly.instantiate;
 ort.env.wasm.wasmBinary = new Uint8Array(1);
@@ -25,8 +25,8 @@ export function runtimeBytes(): number {
   return memory?.buffer.byteLength ?? 0;
 }
 
-/** @param turn lets the event loop turn once. */
-export async function openEdgeSession(model: Uint8Array, turn: () => Promise<void>): Promise<ModelSession> {
+/** @param afterRun is waited for before what a run gave is returned. */
+export async function openEdgeSession(model: Uint8Array, afterRun: () => Promise<void>): Promise<ModelSession> {
   const session = await ort.InferenceSession.create(model, {
     executionProviders: ['wasm'],
     executionMode: 'sequential',
@@ -34,16 +34,16 @@ export async function openEdgeSession(model: Uint8Array, turn: () => Promise<voi
     // Errors are thrown: the runtime need not print them as well.
     logSeverityLevel: 4,
   });
-  return new EdgeSession(session, turn);
+  return new EdgeSession(session, afterRun);
 }
 
 class EdgeSession implements ModelSession {
   readonly #session: ort.InferenceSession;
-  readonly #turn: () => Promise<void>;
+  readonly #afterRun: () => Promise<void>;
 
-  constructor(session: ort.InferenceSession, turn: () => Promise<void>) {
+  constructor(session: ort.InferenceSession, afterRun: () => Promise<void>) {
     this.#session = session;
-    this.#turn = turn;
+    this.#afterRun = afterRun;
   }
 
   get inputNames(): readonly string[] {
@@ -55,13 +55,9 @@ class EdgeSession implements ModelSession {
     return new ort.Tensor(type as 'float32', data as Float32Array, dims);
   }
 
-  /**
-   * The event loop turns after a run: an isolate's clock stands still until then, so that nobody can time its processor, and neither could
-   * whoever has to know what the run took. It also lets bytes leave, aborts be heard and other requests take their turn.
-   */
   async run(feeds: Feeds, outputs: readonly string[]): Promise<Readonly<Record<string, Tensor>>> {
     const results = await this.#session.run(feeds as ort.InferenceSession.FeedsType, outputs);
-    await this.#turn();
+    await this.#afterRun();
     return results;
   }
 

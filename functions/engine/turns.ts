@@ -1,7 +1,7 @@
 /**
  * Whose run is next in an isolate. Its one thread is shared by requests each of which drives its own text, since what one request waits
- * for must not be left to another that may be gone: so there is no queue with a loop of its own, and no lock that a lost request could
- * keep. Everybody looks whether somebody more urgent wants to run, and waits if so.
+ * for must not be left to another that may be gone: so there is no queue with a loop of its own. Everybody looks whether somebody more
+ * urgent wants to run, and waits if so.
  *
  * @module
  */
@@ -10,7 +10,7 @@
 const LOST_MS = 250;
 
 export interface Turn {
-  /** Resolves when this text is the most urgent of those that want to run. */
+  /** Resolves when nobody runs and this text is the most urgent of those that want to: from then on it runs, until `release`. */
   take(): Promise<void>;
   /** It does not want to run just now, or no more. */
   yield(): void;
@@ -24,6 +24,8 @@ interface Wanting {
 export class Turns {
   /** In order of their last run: of equal deadlines, the one that has waited longest goes first. */
   readonly #wanting = new Set<Wanting>();
+  /** A run is made of many steps, though no event comes between them. */
+  #isRunning = false;
   readonly #nowMs: () => number;
   readonly #pause: () => Promise<void>;
 
@@ -42,14 +44,20 @@ export class Turns {
         this.#wanting.add(own);
         for (;;) {
           own.seenAtMs = this.#nowMs();
-          if (this.#mostUrgent() === own) return;
+          if (!this.#isRunning && this.#mostUrgent() === own) break;
           await this.#pause();
         }
+        this.#isRunning = true;
       },
       yield: () => {
         this.#wanting.delete(own);
       },
     };
+  }
+
+  /** The run is over, or there was none to make. To be called before anything else is waited for: whoever waits may be gone by then. */
+  release(): void {
+    this.#isRunning = false;
   }
 
   #mostUrgent(): Wanting | undefined {

@@ -7,17 +7,17 @@ let deployment: ReturnType<typeof deployEdge> | undefined;
 export default {
   async fetch(request: Request, bindings: Bindings, context: ExecutionContext): Promise<Response> {
     deployment ??= deployEdge(bindings);
-    const { app, origin, readiness, tier } = deployment;
+    const { app, engine, origin, readiness } = deployment;
     if (origin !== undefined) context.waitUntil(origin.ask());
     const response = await app.fetch(request, bindings, context);
     // What a request begins ends with it, unless it is waited for. Opening the model keeps the isolate busy: no answer should wait for that.
     context.waitUntil(warm(deployment));
-    if (new URL(request.url).pathname === '/readyz') context.waitUntil(readiness.prove(tier).catch(() => undefined));
+    if (new URL(request.url).pathname === '/readyz') context.waitUntil(readiness.prove(engine.tier).catch(() => undefined));
     return response;
   },
 };
 
-async function warm({ engine, router, tier }: ReturnType<typeof deployEdge>): Promise<void> {
-  const [own] = engine.status().filter(({ id }) => id === tier);
-  if (own?.state === 'cold') await router.warm({ tier, worker: 0 });
+async function warm({ engine, router }: ReturnType<typeof deployEdge>): Promise<void> {
+  const placement = { tier: engine.tier, worker: 0 };
+  if (engine.state === 'cold') await router.warm(placement);
 }

@@ -38,28 +38,35 @@ const nowMs = () => Date.now();
 const drawSeed = () => crypto.getRandomValues(new Uint32Array(1))[0]!;
 const newId = () => crypto.randomUUID();
 
-/** @throws what keeps a Worker from serving; it is the operator's to mend. */
-export function deployEdge(bindings: Bindings) {
-  const { keys, requestsPerMinute, budgetDefaults, originUrl, originKey } = readEdgeConfig({ ...bindings });
+/** The smallest tier, and the others as far as requests for them can be read here. */
+export function openEngine({ MODELS }: Pick<Bindings, 'MODELS'>): IsolateEngine {
   const own = { ...manifestSchema.parse(small), defaultPrecision: PRECISION, latencySeed: SEED } as const;
   const manifests = [own, manifestSchema.parse(medium), manifestSchema.parse(large)];
-  const read = () => readModel(bindings.MODELS, own, PRECISION);
-  const open = (model: Uint8Array) => openEdgeSession(model, () => pause(0));
-  const engine = new IsolateEngine({ manifests, tier: own.id, read, open, nowMs, drawSeed, pause, runtimeBytes });
+  const read = () => readModel(MODELS, own, PRECISION);
+  return new IsolateEngine({ manifests, tier: own.id, read, open: openEdgeSession, nowMs, drawSeed, pause, runtimeBytes });
+}
+
+/** @throws what keeps a Worker from serving; it is the operator's to mend. */
+export function deployEdge(bindings: Bindings, engine = openEngine(bindings)) {
+  const { keys, requestsPerMinute, budgetDefaults, originUrl, originKey } = readEdgeConfig({ ...bindings });
   const router = createRouter({ engine, nowMs, log: logger });
-  const limits = new BindingLimits(bindings.LIMITER, requestsPerMinute);
   const origin = openOrigin(bindings, originUrl, originKey);
-  const elsewhere = origin && new EitherPlace({ origin, router, nowMs, pause, log: logger });
   const readiness = new Readiness(engine);
   const app = createApp({
-    ...{ engine, router, budgetDefaults, readiness, logger, nowMs, newId },
-    ...(elsewhere && { elsewhere }),
-    access: { keys: new KeyRing(keys), limits },
+    engine,
+    router,
+    budgetDefaults,
+    readiness,
+    logger,
+    nowMs,
+    newId,
+    ...(origin && { elsewhere: new EitherPlace({ origin, router, nowMs, pause, log: logger }) }),
+    access: { keys: new KeyRing(keys), limits: new BindingLimits(bindings.LIMITER, requestsPerMinute) },
     drain: new Drain(),
     grammars: new GrammarsInPlace(),
     metrics: new LoggedMetrics(logger.info),
   });
-  return { app, engine, router, readiness, origin, tier: own.id };
+  return { app, engine, router, readiness, origin };
 }
 
 function openOrigin({ ORIGIN }: Bindings, url: string | undefined, key: string | undefined): Origin | undefined {
