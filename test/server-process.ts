@@ -30,7 +30,7 @@ export async function startServer(environment: Record<string, string> = {}): Pro
   });
   while (!(await fetch(`${url}/readyz`)).ok) await new Promise((resolve) => setTimeout(resolve, 50));
   const stop = async () => {
-    if (process.exitCode === null) {
+    if (process.exitCode === null && process.signalCode === null) {
       process.kill('SIGTERM');
       await once(process, 'exit');
     }

@@ -30,6 +30,8 @@ export interface IsolateParts {
   readonly nowMs: () => number;
   readonly drawSeed: () => number;
   readonly pause: (ms: number) => Promise<void>;
+  /** Keeps the platform from dropping what a request has begun as soon as its client has left: it would never know its end, nor give anything back. */
+  readonly hold: (work: Promise<unknown>) => void;
   /** What the runtime takes now. */
   readonly runtimeBytes: () => number;
 }
@@ -98,17 +100,18 @@ export class IsolateEngine implements Engine {
   load({ tier }: Placement): Promise<number> {
     if (tier !== this.#parts.tier) return Promise.reject(new TierUnavailableError(`${tier}: it does not run at the edge`));
     if (this.#failure !== undefined && this.#isQuarantined()) return Promise.reject(new TierQuarantinedError(`${tier}: ${this.#failure.reason}`));
-    const { nowMs } = this.#parts;
+    const { nowMs, hold } = this.#parts;
     if (this.#load === undefined || nowMs() - this.#load.startMs > LOST_LOAD_MS) {
       const load = { startMs: nowMs(), done: this.#open().finally(() => this.#load === load && (this.#load = undefined)) };
       this.#load = load;
+      hold(load.done.catch(() => undefined));
     }
     return this.#load.done;
   }
 
   /** @throws {TierQuarantinedError} {TierUnavailableError} and what the runtime throws */
   async *generate(placement: Placement, options: GenerateOptions, signal: AbortSignal): AsyncGenerator<Uint8Array, GenerateResult, void> {
-    const { nowMs, drawSeed } = this.#parts;
+    const { nowMs, drawSeed, hold } = this.#parts;
     const startMs = nowMs();
     const cutShort = await this.#warmUp(placement, options.deadlineAtMs, signal);
     const loadMs = nowMs() - startMs;
@@ -121,10 +124,12 @@ export class IsolateEngine implements Engine {
     if (signal.aborted) cancel();
     const turn = this.#turns.join(options.deadlineAtMs);
     let firstByteMs: number | undefined;
+    let end!: () => void;
+    hold(new Promise<void>((resolve) => (end = resolve)));
     try {
       while (generation.outcome === undefined) {
-        await turn.take();
-        await loaded.runner.run([generation]).finally(() => this.#turns.release());
+        await turn.take(() => generation.outcome !== undefined);
+        await loaded.runner.run([generation]).finally(() => turn.pass());
         const bytes = generation.takeBytes();
         if (bytes.length === 0) continue;
         firstByteMs ??= nowMs() - startMs;
@@ -141,6 +146,7 @@ export class IsolateEngine implements Engine {
       turn.yield();
       signal.removeEventListener('abort', cancel);
       loaded.runner.forget(generation);
+      end();
     }
   }
 
@@ -154,7 +160,7 @@ export class IsolateEngine implements Engine {
    * whoever has to know what the run took. It also lets bytes leave, aborts be heard and other requests take their turn.
    */
   #afterRun(): Promise<void> {
-    this.#turns.release();
+    this.#turns.ran();
     return this.#parts.pause(0);
   }
 

@@ -7,11 +7,13 @@
  */
 
 /** A request that is gone does not say so. One that wants to run looks around every millisecond, between runs of the others. */
-const LOST_MS = 250;
+const LOST_MS = 1_000;
 
 export interface Turn {
-  /** Resolves when nobody runs and this text is the most urgent of those that want to: from then on it runs, until `release`. */
-  take(): Promise<void>;
+  /** Resolves when nobody runs and this text is the most urgent of those that want to: from then on it runs. Or when there is nothing left to run for. */
+  take(isOver: () => boolean): Promise<void>;
+  /** It made no run after all. */
+  pass(): void;
   /** It does not want to run just now, or no more. */
   yield(): void;
 }
@@ -25,7 +27,7 @@ export class Turns {
   /** In order of their last run: of equal deadlines, the one that has waited longest goes first. */
   readonly #wanting = new Set<Wanting>();
   /** A run is made of many steps, though no event comes between them. */
-  #isRunning = false;
+  #running: Wanting | undefined;
   readonly #nowMs: () => number;
   readonly #pause: () => Promise<void>;
 
@@ -39,15 +41,21 @@ export class Turns {
   join(deadlineMs: number): Turn {
     const own = { deadlineMs, seenAtMs: this.#nowMs() };
     return {
-      take: async () => {
+      take: async (isOver) => {
         this.#wanting.delete(own);
-        this.#wanting.add(own);
-        for (;;) {
+        while (!isOver()) {
           own.seenAtMs = this.#nowMs();
-          if (!this.#isRunning && this.#mostUrgent() === own) break;
+          // It may have been taken for lost.
+          this.#wanting.add(own);
+          if (this.#running === undefined && this.#mostUrgent() === own) {
+            this.#running = own;
+            return;
+          }
           await this.#pause();
         }
-        this.#isRunning = true;
+      },
+      pass: () => {
+        if (this.#running === own) this.#running = undefined;
       },
       yield: () => {
         this.#wanting.delete(own);
@@ -55,9 +63,9 @@ export class Turns {
     };
   }
 
-  /** The run is over, or there was none to make. To be called before anything else is waited for: whoever waits may be gone by then. */
-  release(): void {
-    this.#isRunning = false;
+  /** A run is over. To be called before anything else is waited for: whoever waits may be gone by then. */
+  ran(): void {
+    this.#running = undefined;
   }
 
   #mostUrgent(): Wanting | undefined {

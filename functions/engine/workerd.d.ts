@@ -6,6 +6,10 @@ declare module 'onnxruntime-web/ort-wasm-simd-threaded.wasm' {
   export default module;
 }
 
+declare module 'cloudflare:workers' {
+  export function waitUntil(work: Promise<unknown>): void;
+}
+
 interface Scheduler {
   wait(ms: number): Promise<void>;
 }

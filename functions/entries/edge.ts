@@ -1,4 +1,5 @@
 /** The parts of a Worker, made from its bindings and wired to each other: once an isolate, by its first request. */
+import { waitUntil } from 'cloudflare:workers';
 import large from '../../model-core/artifacts/stlm-100m/manifest.json' with { type: 'json' };
 import small from '../../model-core/artifacts/stlm-10m/manifest.json' with { type: 'json' };
 import medium from '../../model-core/artifacts/stlm-50m/manifest.json' with { type: 'json' };
@@ -43,7 +44,7 @@ export function openEngine({ MODELS }: Pick<Bindings, 'MODELS'>): IsolateEngine 
   const own = { ...manifestSchema.parse(small), defaultPrecision: PRECISION, latencySeed: SEED } as const;
   const manifests = [own, manifestSchema.parse(medium), manifestSchema.parse(large)];
   const read = () => readModel(MODELS, own, PRECISION);
-  return new IsolateEngine({ manifests, tier: own.id, read, open: openEdgeSession, nowMs, drawSeed, pause, runtimeBytes });
+  return new IsolateEngine({ manifests, tier: own.id, read, open: openEdgeSession, nowMs, drawSeed, pause, hold: waitUntil, runtimeBytes });
 }
 
 /** @throws what keeps a Worker from serving; it is the operator's to mend. */

@@ -31,7 +31,7 @@ const REFUSALS: Readonly<Record<string, RouteReason>> = { latency_budget_infeasi
 /** As JSON, and as RFC 9457 has it. */
 const refusalSchema = z.union([z.object({ error: z.object({ code: z.string() }) }), z.object({ code: z.string() })]);
 
-/** However late, an origin that answers at all has answered by then. */
+/** An origin that answers at all has answered by then. */
 const GRACE_MS = 1_000;
 /** Of what is left of a budget, the origin has so much before the edge begins by itself. */
 const LEAST_SHARE = 0.5;
@@ -44,7 +44,7 @@ export class EitherPlace implements Elsewhere {
   }
 
   async answer(request: Movable, here: Here): Promise<Response> {
-    const { origin, router, nowMs } = this.#parts;
+    const { origin, router, nowMs, pause } = this.#parts;
     const { route } = request.plan;
     const leftMs = route.arrivalMs + route.budgetMs - nowMs();
     const forecast = router.explain(route);
@@ -56,21 +56,19 @@ export class EitherPlace implements Elsewhere {
     const stop = () => forwarding.abort();
     request.flight.signal.addEventListener('abort', stop, { once: true });
     if (request.flight.signal.aborted) stop();
-    const coming = this.#forward(request, { ...view, ...place }, forwarding.signal);
+    let isThere = false;
+    const coming = this.#forward(request, { ...view, ...place }, forwarding.signal).finally(() => (isThere = true));
+    void pause(leftMs + GRACE_MS).then(() => isThere || stop());
     try {
-      const verdict = await Promise.race([coming, this.#patience(leftMs, forecast)]);
-      if (verdict !== undefined) return await this.#settle(verdict, request, forecast, here);
-      return await this.#both(request, coming, here, stop);
+      if (forecast.kind !== 'admitted') return await this.#settle(await coming, request, forecast, here);
+      // The latest at which the edge can begin by itself.
+      const patienceMs = Math.max(LEAST_SHARE * leftMs, leftMs - forecast.predictedMs);
+      const verdict = await Promise.race([coming, pause(patienceMs).then(() => undefined)]);
+      return await (verdict === undefined ? this.#both(request, coming, here, stop) : this.#settle(verdict, request, forecast, here));
     } finally {
       // From here on the answer's own stream ends with its client.
       request.flight.signal.removeEventListener('abort', stop);
     }
-  }
-
-  /** Resolves to undefined when the edge has to begin by itself; where it cannot, only long after the budget. */
-  #patience(leftMs: number, forecast: Decision | Refusal): Promise<undefined> {
-    const needMs = forecast.kind === 'admitted' ? forecast.predictedMs : -GRACE_MS;
-    return this.#parts.pause(Math.max(LEAST_SHARE * leftMs, leftMs - needMs)).then(() => undefined);
   }
 
   #settle(verdict: Verdict, { flight }: Movable, forecast: Decision | Refusal, here: Here): Response | Promise<Response> {

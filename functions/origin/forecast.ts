@@ -18,12 +18,13 @@ export const REFERENCE = {
 
 type Work = Pick<RouteRequest, 'promptPatches' | 'maxBytes' | 'generations'>;
 
-/** Milliseconds from its arrival there to its last byte, at the p95. */
+/** Milliseconds from its arrival there to its last byte, cautiously. */
 export function forecastMs(reference: TierForecast, { promptPatches, maxBytes, generations }: Work): number {
-  const { tier, wait_ms: waitMs, load_ms: loadMs, prefill_ms: prefillMs, decode_ms: decodeMs, predicted_ms: predictedMs } = reference;
-  const expectedMs = waitMs + loadMs + prefillMs + decodeMs;
-  const caution = expectedMs > 0 ? Math.max(1, predictedMs / expectedMs) : 1;
+  const { tier, wait_ms: waitMs, load_ms: loadMs, prefill_ms: prefillMs, decode_ms: decodeMs, predicted_first_byte_ms: firstByteMs } = reference;
+  const beforeMs = waitMs + loadMs;
+  // The p95 of the first byte over what is expected of it. That of the last counts in whoever might overtake a text in a budget so long.
+  const caution = Math.max(1, firstByteMs / (beforeMs + prefillMs));
   const prefill = prefillMs * ((promptPatches[tier] ?? REFERENCE.patches) / REFERENCE.patches);
   const decode = decodeMs * (maxBytes / Math.max(1, reference.planned_bytes));
-  return caution * (waitMs + loadMs + generations * (prefill + decode));
+  return caution * (beforeMs + generations * (prefill + decode));
 }

@@ -1,31 +1,22 @@
 /**
- * How long the way to the origin and back takes, from what it took: a smoothed mean and as much above it as it scatters, the way TCP
- * bounds its round trips (RFC 6298, section 2).
+ * How long the way to the origin and back takes, from what it took of late. Ranks, not a mean: an isolate that writes a text hears of an
+ * answer only when its run is over, and that says nothing of the way.
  *
  * @module
  */
-
-export interface Network {
-  readonly meanMs: number;
-  readonly deviationMs: number;
-}
-
-const MEAN_SHARE = 1 / 8;
-const DEVIATION_SHARE = 1 / 4;
-const DEVIATIONS = 4;
+import { quantile, type Recent, recentFrom, remember } from '../router/recent.js';
 
 /** Before anything has been measured: from one side of a continent to the other. */
-export const UNMEASURED: Network = { meanMs: 40, deviationMs: 5 };
+export const UNMEASURED: Recent = recentFrom([60]);
 
-export function measured(before: Network, ms: number): Network {
-  if (before === UNMEASURED) return { meanMs: ms, deviationMs: ms / 2 };
-  return {
-    deviationMs: before.deviationMs + DEVIATION_SHARE * (Math.abs(before.meanMs - ms) - before.deviationMs),
-    meanMs: before.meanMs + MEAN_SHARE * (ms - before.meanMs),
-  };
+/** What it takes longer than one time in five is an accident: the edge begins by itself if an answer is as late as that. */
+const CAUTION = 0.8;
+
+export function measured(before: Recent, ms: number): Recent {
+  return before === UNMEASURED ? recentFrom([ms]) : remember(before, ms);
 }
 
-/** What it hardly ever exceeds. */
-export function cautiousMs({ meanMs, deviationMs }: Network): number {
-  return meanMs + DEVIATIONS * deviationMs;
+/** What it seldom exceeds. */
+export function cautiousMs(network: Recent): number {
+  return quantile(network, CAUTION);
 }

@@ -8,7 +8,8 @@ import { MAX_BUDGET_MS } from '../schema/request.js';
 import { routeAnswerSchema } from '../schema/route.js';
 import type { Logger } from '../routes/context.js';
 import { REFERENCE, type TierForecast } from './forecast.js';
-import { cautiousMs, measured, type Network, UNMEASURED } from './network.js';
+import type { Recent } from '../router/recent.js';
+import { cautiousMs, measured, UNMEASURED } from './network.js';
 import type { View } from './place.js';
 
 export type Send = (url: string, init: RequestInit) => Promise<Response>;
@@ -37,7 +38,7 @@ const STALE_MS = 10_000;
 
 export class Origin {
   readonly #parts: OriginParts;
-  #network: Network = UNMEASURED;
+  #network: Recent = UNMEASURED;
   #reachable = true;
   #askedAtMs = -Infinity;
   #told: { readonly atMs: number; readonly tiers: readonly TierForecast[] } | undefined;

@@ -5,7 +5,7 @@ import { forecastMs, type TierForecast } from './forecast.js';
 /** What is known of the origin. */
 export interface View {
   readonly reachable: boolean;
-  /** There and back, at worst. */
+  /** There and back. */
   readonly networkMs: number;
   /** Of `REFERENCE`, by tier; undefined: not known of late. */
   readonly forecasts: readonly TierForecast[] | undefined;

@@ -1,19 +1,24 @@
-/** `npm run dev:edge`: the Worker in workerd, and behind it a server on Node with all tiers. Both end with ctrl-c. */
+/** `npm run dev:edge`: the Worker under `wrangler dev`, offline, and behind it a server on Node with all tiers. Both end with ctrl-c. */
+import { spawn } from 'node:child_process';
+import { Miniflare } from 'miniflare';
 import { startServer } from '../server-process.js';
-import { seedBucket, startEdge } from './edge-process.js';
+import { OFFLINE, seedBucket, WRANGLER } from './worker-process.js';
 
 const STATE = '.cache/edge';
 const PORT = 8787;
 
-await seedBucket(STATE);
+// The bucket of the same name and folder is the one that `wrangler dev` will open.
+const bucket = new Miniflare({ modules: true, script: 'export default {}', r2Buckets: { MODELS: 'stlm-models' }, r2Persist: `${STATE}/v3/r2` });
+await seedBucket(bucket).finally(() => bucket.dispose());
 const origin = await startServer({ STLM_ARTIFACTS: 'model-core/artifacts' });
-const edge = await startEdge({ state: STATE, port: PORT, variables: { STLM_ORIGIN: origin.url, STLM_OPEN: 'true' }, onLine: (line) => console.log(line) });
-console.log(`stlm at the edge: ${edge.url}, its origin: ${origin.url}. Try:`);
-console.log(`  curl -i ${edge.url}/v1/completions -d '{"model":"stlm-auto@300ms","prompt":"Once upon a time","max_tokens":80}'`);
+const variables = ['--var', `STLM_ORIGIN:${origin.url}`, '--var', 'STLM_OPEN:true'];
+const wrangler = spawn(process.execPath, [WRANGLER, 'dev', '--local', '--port', String(PORT), '--persist-to', STATE, ...variables], {
+  env: { ...process.env, ...OFFLINE },
+  stdio: 'inherit',
+});
+console.log(`the origin: ${origin.url}; the edge, in a moment: http://localhost:${PORT}. Try:`);
+console.log(`  curl -i http://localhost:${PORT}/v1/completions -d '{"model":"stlm-auto@300ms","prompt":"Once upon a time","max_tokens":80}'`);
 
-async function stop(): Promise<void> {
-  await Promise.all([edge.stop(), origin.stop()]);
-  process.exit(0);
-}
-process.once('SIGINT', stop).once('SIGTERM', stop);
-edge.process.once('exit', stop);
+// A terminal interrupts all of them at once.
+process.on('SIGINT', () => undefined).on('SIGTERM', () => wrangler.kill('SIGTERM'));
+wrangler.once('exit', (code) => void origin.stop().then(() => process.exit(code ?? 0)));
