@@ -28,3 +28,8 @@ export function forecastMs(reference: TierForecast, { promptPatches, maxBytes, g
   const decode = decodeMs * (maxBytes / Math.max(1, reference.planned_bytes));
   return caution * (beforeMs + generations * (prefill + decode));
 }
+
+/** The same, were nobody before it. */
+export function alone(tier: TierForecast): TierForecast {
+  return { ...tier, wait_ms: 0, predicted_first_byte_ms: Math.max(0, tier.predicted_first_byte_ms - tier.wait_ms) };
+}

@@ -1,6 +1,6 @@
 /** Where a request is answered: here, by the tier that runs here, or at the origin, by a larger one. */
 import { AUTO, type Decision, type Refusal, type RouteReason, type RouteRequest } from '../router/types.js';
-import { forecastMs, type TierForecast } from './forecast.js';
+import { alone, forecastMs, type TierForecast } from './forecast.js';
 
 /** What is known of the origin. */
 export interface View {
@@ -32,6 +32,6 @@ export function choosePlace(request: RouteRequest, leftMs: number, here: Decisio
   if (!isWarm || forecasts === undefined) return there;
   const larger = forecasts.filter(({ tier }) => tier !== here.placement.tier && (request.eligible?.includes(tier) ?? true));
   if (larger.some((tier) => forecastMs(tier, request) <= budgetMs)) return there;
-  const onIdle = larger.some((tier) => forecastMs({ ...tier, wait_ms: 0 }, request) <= budgetMs);
-  return { where: 'here', reason: onIdle ? 'load' : 'budget' };
+  const isInTheWay = larger.some((tier) => forecastMs(alone(tier), request) <= budgetMs);
+  return { where: 'here', reason: isInTheWay ? 'load' : 'budget' };
 }

@@ -8,17 +8,15 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
-import { WebSocket } from 'undici';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { bestRuntime, openSession } from '../../functions/engine/open-session.js';
 import { monotonicMs } from '../../functions/engine/monotonic.js';
 import { modelShape, readyTier } from '../../functions/engine/tier.js';
 import type { Completion } from '../../functions/schema/completion.js';
-import type { Readiness } from '../../functions/schema/health.js';
 import { Solo } from '../node/engine-solo.js';
 import { greedy, textOf } from '../node/engine-models.js';
 import { type ServerProcess, startServer } from '../server-process.js';
-import { type Bundle, bundleWorker, edgeModel, startWorker, type WorkerProcess } from './worker-process.js';
+import { type Bundle, bundleWorker, edgeModel, isolateBytes, startWorker, type WorkerProcess } from './worker-process.js';
 
 const PROMPT = 'Once upon a time';
 /** What is measured against budgets here has seconds to spare: the machine may be busy. */
@@ -72,42 +70,23 @@ async function leave(model: string, stream: boolean): Promise<void> {
   }
 }
 
-interface HeapUsage {
-  readonly usedSize: number;
-  /** Of array buffers. */
-  readonly backingStorageSize: number;
-}
-
-async function heapUsage(inspectorUrl: URL): Promise<HeapUsage> {
-  const socket = new WebSocket(new URL('/core:user:', inspectorUrl));
-  await new Promise((resolve, reject) => {
-    socket.addEventListener('open', resolve);
-    socket.addEventListener('error', reject);
-  });
-  const answer = new Promise<string>((resolve) => socket.addEventListener('message', ({ data }) => resolve(String(data)), { once: true }));
-  socket.send('{"id":1,"method":"Runtime.getHeapUsage"}');
-  const { result } = JSON.parse(await answer) as { result: HeapUsage };
-  socket.close();
-  return result;
-}
-
 const clientsLost = (lines: readonly string[]) => lines.filter((line) => /"status":499/.test(line)).length;
 
 describe('the limits of the platform', () => {
   test('are kept by the bundle, in which is nothing of Node', () => {
     const uploaded = bundle.reduce((sum, { contents }) => sum + gzipSync(contents).length, 0);
     expect(uploaded).toBeLessThan(6e6);
-    for (const { name, contents } of bundle) if (name.endsWith('.js')) expect(contents.toString()).not.toMatch(/(?:from|require\(|import\() ?["']node:/);
+    const scripts = bundle.filter(({ name }) => name.endsWith('.js')).map(({ contents }) => contents.toString());
+    expect(scripts).toHaveLength(1);
+    expect(scripts[0]).not.toMatch(/(?:from|require\(|import\() ?["']node:/);
   });
 
   test('are kept by the memory of an isolate that writes several long texts', async () => {
     const prompt = 'The old clock in the hall strikes seven. '.repeat(40);
     await Promise.all([1, 2, 3].map((chapter) => complete({ model: 'stlm-10m', prompt: `Chapter ${chapter}. ${prompt}`, latency_budget_ms: 120_000 })));
-    const { tiers } = (await (await fetch(`${edge.url}/readyz`)).json()) as Readiness;
-    const { usedSize, backingStorageSize } = await heapUsage(edge.inspectorUrl);
-    // What V8 does not count: the runtime's own memory.
-    expect(usedSize + backingStorageSize + tiers[0]!.memory_bytes).toBeLessThan(96 * 2 ** 20);
-    expect(tiers[0]!.memory_bytes).toBeGreaterThan(10 * 2 ** 20);
+    const { heap, runtime } = await isolateBytes(edge);
+    expect(runtime).toBeGreaterThan(10 * 2 ** 20);
+    expect(heap + runtime).toBeLessThan(96 * 2 ** 20);
   });
 });
 

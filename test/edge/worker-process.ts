@@ -1,11 +1,14 @@
 /** The Worker as it is deployed, in a workerd of this machine, offline, with the committed artifact in its bucket. */
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { Miniflare } from 'miniflare';
+import { WebSocket } from 'undici';
+import type { Readiness } from '../../functions/schema/health.js';
 import { manifestSchema } from '../../functions/schema/manifest.js';
 
 const ARTIFACT = 'model-core/artifacts/stlm-10m';
@@ -66,4 +69,17 @@ export async function startWorker(bundle: Bundle, variables: Readonly<Record<str
   await seedBucket(miniflare);
   const [url, inspectorUrl] = [await miniflare.ready, await miniflare.getInspectorURL()];
   return { url: url.origin, inspectorUrl, output, stop: () => miniflare.dispose() };
+}
+
+/** What an isolate's limit of 128 MiB counts: V8's heap with its array buffers, and what ONNX Runtime takes, which V8 does not count. */
+export async function isolateBytes({ url, inspectorUrl }: WorkerProcess): Promise<{ readonly heap: number; readonly runtime: number }> {
+  const { tiers } = (await (await fetch(`${url}/readyz`)).json()) as Readiness;
+  const socket = new WebSocket(new URL('/core:user:', inspectorUrl));
+  await once(socket, 'open');
+  const answer = once(socket, 'message') as Promise<[{ readonly data: string }]>;
+  socket.send('{"id":1,"method":"Runtime.getHeapUsage"}');
+  const [{ data }] = await answer;
+  socket.close();
+  const { result } = JSON.parse(data) as { result: { usedSize: number; backingStorageSize: number } };
+  return { heap: result.usedSize + result.backingStorageSize, runtime: tiers[0]!.memory_bytes };
 }
