@@ -28,8 +28,8 @@ export interface Bindings {
 
 /** 4-bit kernels are ten times slower in WebAssembly, and round otherwise. */
 const PRECISION = 'uint8';
-/** What a first prediction in an isolate goes by: `npm run bench -- edge`, AMD EPYC. */
-const SEED = { machine: 'workerd, AMD EPYC', threads: 1, loadMs: 600, prefillPatchMs: 2, decodePatchMs: 5 };
+/** What the first prediction in an isolate goes by: `npm run bench -- edge`. */
+const SEED = { machine: 'workerd, AMD EPYC', threads: 1, loadMs: 700, prefillPatchMs: 0.9, decodePatchMs: 2.7 };
 
 const written = (_: string, value: unknown) => (value instanceof Error ? { name: value.name, message: value.message, stack: value.stack, cause: value.cause } : value);
 const write = (level: 'info' | 'warn' | 'error') => (fields: object, message: string) => console[level](JSON.stringify({ level, message, ...fields }, written));
