@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config';
 /** Inside workerd, with the bindings of wrangler.toml; files of the artifacts come from the disk. */
 const workerd = cloudflareTest({
   wrangler: { configPath: './wrangler.toml' },
-  miniflare: { bindings: { STLM_OPEN: 'true' }, serviceBindings: { ARTIFACTS: { disk: { path: 'model-core/artifacts' } } } },
+  miniflare: { cf: false, bindings: { STLM_OPEN: 'true' }, serviceBindings: { ARTIFACTS: { disk: { path: 'model-core/artifacts' } } } },
 });
 
 /** Real sockets and real ONNX sessions on two cores: files run one after the other, so that none measures another's load. */

@@ -5,6 +5,7 @@
  * @module
  */
 import { z } from 'zod';
+import { refused } from '../routes/api-error.js';
 import type { Logger } from '../routes/context.js';
 import type { Elsewhere, Here, Movable } from '../routes/elsewhere.js';
 import { AUTO_MODEL } from '../routes/plan.js';
@@ -23,13 +24,14 @@ export interface EitherParts {
 type Verdict =
   | { readonly kind: 'answer'; readonly response: Response }
   /** It has no time for it, and says so. */
-  | { readonly kind: 'refusal'; readonly reason: RouteReason; readonly response: Response }
+  | { readonly kind: 'refusal'; readonly reason: RouteReason; readonly response: Response; readonly cheapestMs: number | undefined }
   | { readonly kind: 'failure' };
 
 /** The codes of those refusals which only say that there is no time. */
 const REFUSALS: Readonly<Record<string, RouteReason>> = { latency_budget_infeasible: 'budget', overloaded: 'load', loading: 'load', draining: 'origin_down', worker_crashed: 'origin_down' };
+const refusalFields = z.object({ code: z.string(), cheapest_feasible_ms: z.number().optional() });
 /** As JSON, and as RFC 9457 has it. */
-const refusalSchema = z.union([z.object({ error: z.object({ code: z.string() }) }), z.object({ code: z.string() })]);
+const refusalSchema = z.union([z.object({ error: refusalFields }).transform(({ error }) => error), refusalFields]);
 
 /** An origin that answers at all has answered by then. */
 const GRACE_MS = 1_000;
@@ -71,12 +73,14 @@ export class EitherPlace implements Elsewhere {
     }
   }
 
-  #settle(verdict: Verdict, { flight }: Movable, forecast: Decision | Refusal, here: Here): Response | Promise<Response> {
+  async #settle(verdict: Verdict, { flight, plan }: Movable, forecast: Decision | Refusal, here: Here): Promise<Response> {
     if (verdict.kind === 'failure') return here('origin_down');
     if (verdict.kind === 'refusal' && forecast.kind === 'admitted') {
       void verdict.response.body?.cancel();
       return here(verdict.reason);
     }
+    // What is feasible there is not yet feasible from here.
+    if (verdict.kind === 'refusal' && verdict.cheapestMs !== undefined) throw refused({ kind: 'infeasible', cheapestMs: verdict.cheapestMs, tiers: [] }, plan.route);
     flight.land();
     return verdict.response;
   }
@@ -116,8 +120,8 @@ export class EitherPlace implements Elsewhere {
       return { kind: 'failure' };
     }
     if (response.ok) return { kind: 'answer', response: passedOn(response, networkMs) };
-    const refused = await refusal(response.clone());
-    if (refused !== undefined) return { kind: 'refusal', reason: refused, response: passedOn(response, networkMs) };
+    const { reason, cheapestMs } = await refusal(response.clone());
+    if (reason !== undefined) return { kind: 'refusal', reason, response: passedOn(response, networkMs), cheapestMs: cheapestMs && cheapestMs + spentMs };
     if (response.status < 500 && response.status !== 401) return { kind: 'answer', response: passedOn(response, networkMs) };
     // A key that the client has shown counts here.
     log.error({ requestId: id, status: response.status }, response.status === 401 ? 'the origin does not know the key' : 'the origin failed');
@@ -126,12 +130,11 @@ export class EitherPlace implements Elsewhere {
   }
 }
 
-/** Why the origin has no time for a request; undefined: it says something else. */
-async function refusal(response: Response): Promise<RouteReason | undefined> {
-  if (![422, 429, 503].includes(response.status)) return undefined;
-  const parsed = refusalSchema.safeParse(await response.json().catch(() => undefined));
-  const code = parsed.data && ('error' in parsed.data ? parsed.data.error.code : parsed.data.code);
-  return code === undefined ? undefined : REFUSALS[code];
+/** Why the origin has no time for a request, and the least that it would need; without a reason it says something else. */
+async function refusal(response: Response): Promise<{ readonly reason?: RouteReason | undefined; readonly cheapestMs?: number | undefined }> {
+  if (![422, 429, 503].includes(response.status)) return {};
+  const { data } = refusalSchema.safeParse(await response.json().catch(() => undefined));
+  return data === undefined ? {} : { reason: REFUSALS[data.code], cheapestMs: data.cheapest_feasible_ms };
 }
 
 /** Headers that speak of the connection to the origin, or of a body that `fetch` has already decoded. */

@@ -99,6 +99,14 @@ describe('a request that the origin answers', () => {
     const response = await edge.post({ model: 'stlm-100m@1s' });
     expect([response.status, await response.json()]).toMatchObject([429, { error: { code: 'overloaded' } }]);
   });
+
+  test('is told the budget that would do from here, the way included', async () => {
+    origin.answer = () => Response.json({ error: { message: 'no', type: 'invalid_request_error', param: null, code: 'latency_budget_infeasible', cheapest_feasible_ms: 700 } }, { status: 422 });
+    const response = await edge.post({ model: 'stlm-100m@600ms' });
+    const { error } = (await response.json()) as { error: { cheapest_feasible_ms: number } };
+    const spentMs = 600 - (origin.texts[0]?.body['latency_budget_ms'] as number);
+    expect(error.cheapest_feasible_ms).toBe(Math.ceil(700 + spentMs));
+  });
 });
 
 describe('a request that is answered here', () => {
@@ -126,7 +134,7 @@ describe('a request that is answered here', () => {
   });
 
   test('stays here when no larger tier would fit', async () => {
-    origin.forecast = () => Response.json(route(10_000));
+    origin.forecast = () => Response.json(route(100_000));
     edge = deploy({ ORIGIN: origin.binding }, engine);
     await edge.origin!.ask();
     expect((await edge.write({ max_tokens: 8 })).stlm.route_reason).toBe('budget');
@@ -182,6 +190,10 @@ describe('who may ask', () => {
 
   test('needs a decision of the operator', () => {
     expect(() => deploy({ STLM_OPEN: 'false' })).toThrow('STLM_KEYS');
+  });
+
+  test('finds no metrics of one isolate among many', async () => {
+    expect((await edge.app.request('/metrics')).status).toBe(404);
   });
 
   test('learns which field is wrong without asking the origin', async () => {
