@@ -29,7 +29,7 @@ export interface Bindings {
 /** 4-bit kernels are ten times slower in WebAssembly, and round otherwise. */
 const PRECISION = 'uint8';
 /** What the first prediction in an isolate goes by: `npm run bench -- edge`. */
-const SEED = { machine: 'workerd, AMD EPYC', threads: 1, loadMs: 700, prefillPatchMs: 0.9, decodePatchMs: 2.7 };
+const SEED = { machine: 'workerd, AMD EPYC', threads: 1, loadMs: 650, prefillPatchMs: 0.9, decodePatchMs: 2 };
 
 const written = (_: string, value: unknown) => (value instanceof Error ? { name: value.name, message: value.message, stack: value.stack, cause: value.cause } : value);
 const write = (level: 'info' | 'warn' | 'error') => (fields: object, message: string) => console[level](JSON.stringify({ level, message, ...fields }, written));
