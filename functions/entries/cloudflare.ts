@@ -1,6 +1,7 @@
 /** The Worker: the smallest tier runs in its isolate, the larger ones at the origin. */
 import { waitUntil } from 'cloudflare:workers';
-import { type Bindings, deployEdge } from './edge.js';
+import { deployEdge } from './edge.js';
+import type { Bindings } from './workerd.js';
 
 let deployment: ReturnType<typeof deployEdge> | undefined;
 

@@ -1,5 +1,5 @@
 /**
- * `bench edge`: the Worker as it is deployed, in workerd, without an origin. The seed of `entries/edge.ts` comes from here. Processor time is what
+ * `bench edge`: the Worker as it is deployed, in workerd, without an origin. The seed of `entries/edge-engine.ts` comes from here. Processor time is what
  * Cloudflare bills and limits, and what others' work on this machine changes least.
  */
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';

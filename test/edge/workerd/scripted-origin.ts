@@ -1,5 +1,5 @@
 /** The server behind the edge as a service binding: answers as it is told to, and remembers what it was asked. */
-import type { Bindings } from '../../../functions/entries/edge.js';
+import type { Bindings } from '../../../functions/entries/workerd.js';
 
 export interface Asked {
   readonly path: string;

@@ -3,7 +3,9 @@ import { env } from 'cloudflare:workers';
 import { beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { runtimeBytes } from '../../../functions/engine/ort-edge.js';
 import type { IsolateEngine } from '../../../functions/engine/isolate.js';
-import { type Bindings, deployEdge, openEngine } from '../../../functions/entries/edge.js';
+import { deployEdge } from '../../../functions/entries/edge.js';
+import { openEngine } from '../../../functions/entries/edge-engine.js';
+import type { Bindings } from '../../../functions/entries/workerd.js';
 import { refusal, route, ScriptedOrigin } from './scripted-origin.js';
 
 const KEY = 'stlm-10m/stlm-10m.uint8.onnx';
