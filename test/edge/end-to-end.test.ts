@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { gzipSync } from 'node:zlib';
+import { gzip } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { bestRuntime, openSession } from '../../functions/engine/open-session.js';
 import { monotonicMs } from '../../functions/engine/monotonic.js';
@@ -73,9 +73,10 @@ async function leave(model: string, stream: boolean): Promise<void> {
 const clientsLost = (lines: readonly string[]) => lines.filter((line) => /"status":499/.test(line)).length;
 
 describe('the limits of the platform', () => {
-  test('are kept by the bundle, in which is nothing of Node', () => {
-    const uploaded = bundle.reduce((sum, { contents }) => sum + gzipSync(contents).length, 0);
-    expect(uploaded).toBeLessThan(6e6);
+  test('are kept by the bundle, in which is nothing of Node', async () => {
+    // Not at once: a socket that workerd closes meanwhile would look open to the next request.
+    const uploaded = await Promise.all(bundle.map(({ contents }) => promisify(gzip)(contents)));
+    expect(uploaded.reduce((sum, { length }) => sum + length, 0)).toBeLessThan(6e6);
     const scripts = bundle.filter(({ name }) => name.endsWith('.js')).map(({ contents }) => contents.toString());
     expect(scripts).toHaveLength(1);
     expect(scripts[0]).not.toMatch(/(?:from|require\(|import\() ?["']node:/);
