@@ -35,8 +35,11 @@ const refusalSchema = z.union([z.object({ error: refusalFields }).transform(({ e
 
 /** An origin that answers at all has answered by then. */
 const GRACE_MS = 1_000;
-/** Of what is left of a budget, the origin has so much before the edge begins by itself. */
+/** Of what is left of a budget, the origin has between so much and so much before the edge begins by itself. */
 const LEAST_SHARE = 0.5;
+const MOST_SHARE = 0.875;
+/** With just the time that it was foretold left, a text would be refused for whatever came between. */
+const NEED = 2;
 
 export class EitherPlace implements Elsewhere {
   readonly #parts: EitherParts;
@@ -63,8 +66,7 @@ export class EitherPlace implements Elsewhere {
     void pause(leftMs + GRACE_MS).then(() => isThere || stop());
     try {
       if (forecast.kind !== 'admitted') return await this.#settle(await coming, request, forecast, here);
-      // The latest at which the edge can begin by itself.
-      const patienceMs = Math.max(LEAST_SHARE * leftMs, leftMs - forecast.predictedMs);
+      const patienceMs = Math.max(LEAST_SHARE * leftMs, Math.min(MOST_SHARE * leftMs, leftMs - NEED * forecast.predictedMs));
       const verdict = await Promise.race([coming, pause(patienceMs).then(() => undefined)]);
       return await (verdict === undefined ? this.#both(request, coming, here, stop) : this.#settle(verdict, request, forecast, here));
     } finally {

@@ -126,9 +126,9 @@ describe('a request that is answered here', () => {
   test('is begun in time when the origin is silent, which is told to stop', async () => {
     let ended = false;
     origin.answer = ({ signal }) => new Promise((_, reject) => signal.addEventListener('abort', () => ((ended = true), reject(new Error('aborted')))));
-    const { stlm } = await edge.write({ latency_budget_ms: 3_000, max_tokens: 24 });
+    const { stlm } = await edge.write({ latency_budget_ms: 4_000, max_tokens: 24 });
     expect(stlm).toMatchObject({ tier: 'stlm-10m', route_reason: 'origin_slow' });
-    expect(stlm.actual_ms).toBeLessThan(3_000);
+    expect(stlm.actual_ms).toBeLessThan(4_000);
     expect(ended).toBe(true);
     // Nobody else waits for it until it has answered a question.
     expect((await edge.write({ max_tokens: 8 })).stlm.route_reason).toBe('origin_down');
