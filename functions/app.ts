@@ -33,7 +33,7 @@ export function createApp(deps: AppDeps): App {
   app.use(async function log(c, next) {
     await next();
     // A stream has only begun to be answered; it is logged when it ends.
-    if (c.res.headers.get('content-type') !== 'text/event-stream') logAnswer(c, deps);
+    if (c.var.ofElsewhere || c.res.headers.get('content-type') !== 'text/event-stream') logAnswer(c, deps);
   });
 
   traceRequests(app, deps.tracer);

@@ -6,13 +6,13 @@
 import { z } from 'zod';
 import { ConfigError, type ConfigFile, type Environment, gather } from './config-source.js';
 import { locate, type StoreSettings } from './registry/open-store.js';
+import { USUAL_WATTS_PER_CORE, wattsPerCore } from './energy/energy.js';
 import type { Registry } from './registry/registry.js';
 import { publicKey } from './registry/signature.js';
 import { BUDGET_DEFAULTS } from './router/budget.js';
 import { POLICIES, policyNamed, tierFixedBy } from './router/policy.js';
 import { tierId } from './schema/manifest.js';
-import type { Aliases } from './schema/model.js';
-import { MAX_BUDGET_MS, modelName } from './schema/request.js';
+import { aliases, MAX_BUDGET_MS } from './schema/request.js';
 import type { OtlpOptions } from './tracing/otlp.js';
 
 const count = (most: number) => z.coerce.number().int().min(1).max(most);
@@ -26,11 +26,6 @@ const tiers = z
 /** Some, or a word for all of them or for none. */
 const tierList = z.union([z.literal('all'), z.literal('none').transform(() => []), tiers]);
 /** `name=model`, separated by commas. */
-const aliases = z
-  .string()
-  .transform((list) => list.split(',').map((pair) => pair.split('=').map((part) => part.trim())))
-  .pipe(z.array(z.tuple([modelName, modelName])))
-  .transform((pairs): Aliases => new Map(pairs));
 const httpUrl = z.url({ protocol: /^https?$/ });
 const trustedKeys = z.string().transform((list, context) => {
   try {
@@ -91,7 +86,7 @@ const settingsSchema = z
     STLM_FLEX_BUDGET_MS: budgetMs.default(BUDGET_DEFAULTS.flexMs),
     STLM_PRIORITY_BUDGET_MS: budgetMs.default(BUDGET_DEFAULTS.priorityMs),
     /** What a busy core takes, where the processor's counters cannot be read. */
-    STLM_WATTS_PER_CORE: z.coerce.number().positive().max(1_000).default(5),
+    STLM_WATTS_PER_CORE: wattsPerCore.default(USUAL_WATTS_PER_CORE),
     /** What chooses among the tiers that can run a request. */
     STLM_POLICY: z
       .string()

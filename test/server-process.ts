@@ -33,7 +33,7 @@ export async function startServer(environment: Record<string, string> = {}, { fo
   });
   while (!(await fetch(`${url}/readyz`)).ok) await new Promise((passed) => setTimeout(passed, 50));
   const stop = async () => {
-    if (process.exitCode === null) {
+    if (process.exitCode === null && process.signalCode === null) {
       process.kill('SIGTERM');
       await once(process, 'exit');
     }

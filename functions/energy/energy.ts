@@ -4,7 +4,12 @@
  *
  * @module
  */
+import { z } from 'zod';
 import type { GenerateResult } from '../engine/types.js';
+
+/** An assumption, and told as one. */
+export const USUAL_WATTS_PER_CORE = 5;
+export const wattsPerCore = z.coerce.number().positive().max(1_000);
 
 /** What a busy core takes. */
 export interface Power {

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import type { GenerationOutcome, ModelShape } from './generate.js';
+import type { GenerationOutcome } from './generate.js';
 import type { ModelFile } from './open-session.js';
-import type { PaceSeed } from './pace.js';
+import type { TierShape } from './tier.js';
 import type { GenerateOptions, Piece } from './types.js';
 
 /** How a worker runs models: the same for all that it loads. */
@@ -20,13 +20,8 @@ export interface WorkerSetup {
   readonly preparedFolder?: string;
 }
 
-export interface TierModel {
-  readonly tier: string;
+export interface TierModel extends TierShape {
   readonly file: ModelFile;
-  readonly shape: ModelShape;
-  /** Its prefix cache may grow to this. */
-  readonly prefixBytes: number;
-  readonly pace: PaceSeed;
 }
 
 export interface SeededOptions extends GenerateOptions {

@@ -10,9 +10,11 @@ import { EarliestDeadlineFirst } from './earliest-deadline.js';
 import { Generation } from './generate.js';
 import type { FromWorker, SeededOptions, TierModel, ToWorker, WorkerSetup } from './messages.js';
 import { monotonicMs } from './monotonic.js';
+import { ElasticSession } from './elastic-session.js';
 import type { OnnxRuntime } from './onnx-runtime.js';
 import { Occupancy } from './occupancy.js';
-import { type LoadedTier, loadTier, releaseTier, widenTier } from './tier.js';
+import { openSession } from './open-session.js';
+import { type LoadedTier, readyTier, releaseTier } from './tier.js';
 import type { Piece } from './types.js';
 
 type Say = (message: FromWorker) => void;
@@ -21,7 +23,7 @@ export class ModelThread {
   readonly #runtime: OnnxRuntime;
   readonly #say: Say;
   readonly #queue = new EarliestDeadlineFirst<LoadJob | TextJob>((jobs) => this.#serve(jobs));
-  readonly #tiers = new Map<string, LoadedTier>();
+  readonly #tiers = new Map<string, LoadedTier<ElasticSession>>();
   readonly #loads = new Map<string, LoadJob>();
   readonly #generations = new Map<number, TextJob>();
 
@@ -65,7 +67,8 @@ export class ModelThread {
     const job = new LoadJob(deadlineMs, async () => {
       const startMs = monotonicMs();
       try {
-        this.#tiers.set(model.tier, await loadTier(model, { ...setup, runtime: this.#runtime }, () => all.isAlone(worker)));
+        const session = new ElasticSession(await openSession(model.file, { ...setup, runtime: this.#runtime }), () => all.isAlone(worker), monotonicMs);
+        this.#tiers.set(model.tier, await readyTier(session, model, monotonicMs));
         this.#say({ kind: 'loaded', tier: model.tier, loadMs: monotonicMs() - startMs });
       } catch (error) {
         this.#say({ kind: 'loadFailed', tier: model.tier, reason: messageOf(error) });
@@ -77,12 +80,11 @@ export class ModelThread {
     this.#queue.add(job);
   }
 
-  /** Runs on as before where the tier cannot be opened twice. */
-  async #widen(model: TierModel, { wideThreads: threads, preparedFolder }: WorkerSetup): Promise<void> {
-    const loaded = this.#tiers.get(model.tier);
-    const options = { runtime: this.#runtime, threads, ...(preparedFolder !== undefined && { preparedFolder }) };
-    if (loaded !== undefined) await widenTier(loaded, model, options).catch(() => undefined);
-    this.#say({ kind: 'widened', tier: model.tier });
+  /** Its session is opened once more, for runs that have the machine to themselves; it runs on as before where that cannot be. */
+  async #widen({ tier, file }: TierModel, { wideThreads: threads, preparedFolder }: WorkerSetup): Promise<void> {
+    const options = { runtime: this.#runtime, threads, yields: true, ...(preparedFolder !== undefined && { preparedFolder }) };
+    await openSession(file, options).then((wide) => this.#tiers.get(tier)?.session.widen(wide), () => undefined);
+    this.#say({ kind: 'widened', tier });
   }
 
   async #unload(tier: string): Promise<void> {

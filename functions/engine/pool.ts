@@ -9,9 +9,8 @@ import type { Worker } from 'node:worker_threads';
 import { ArtifactCorruptError, ArtifactUnavailableError } from '../registry/errors.js';
 import type { LocalModel, Registry } from '../registry/registry.js';
 import type { Manifest } from '../schema/manifest.js';
-import { chunkPatches } from './chunk.js';
 import { EngineClosedError, TierQuarantinedError, TierUnavailableError } from './errors.js';
-import type { GenerationOutcome, ModelShape } from './generate.js';
+import type { GenerationOutcome } from './generate.js';
 import { prefixBytes } from './memory.js';
 import type { TierModel } from './messages.js';
 import { monotonicMs } from './monotonic.js';
@@ -19,6 +18,8 @@ import { Occupancy } from './occupancy.js';
 import type { PromptIds } from './patch.js';
 import { PrefixIndex } from './prefix-index.js';
 import { Residency, type ResidencyRules } from './residency.js';
+import { resultOf, unstarted } from './result.js';
+import { modelShape } from './tier.js';
 import type { Engine, GenerateOptions, GenerateResult, Piece, Placement, TierState, TierStatus } from './types.js';
 import { WorkerHost } from './worker-host.js';
 
@@ -250,21 +251,4 @@ export class WorkerPool implements Engine {
 
 function tierModel({ manifest, path, sha256 }: LocalModel): TierModel {
   return { tier: manifest.id, file: { path, sha256 }, shape: modelShape(manifest), prefixBytes: prefixBytes(manifest), pace: manifest.latencySeed };
-}
-
-function modelShape({ trunk, context }: Manifest): ModelShape {
-  return { trunk, contextPatches: context.patches, chunkPatches: chunkPatches(trunk) };
-}
-
-/** What is neither load nor the generation's own runs is waiting: for the worker, for other generations' runs, for messages. */
-function resultOf(outcome: GenerationOutcome, times: { elapsedMs: number; loadMs: number; firstByteMs: number }): GenerateResult {
-  const { prefillMs, decodeMs, decodeAloneMs, ...rest } = outcome;
-  const queueMs = Math.max(0, times.elapsedMs - times.loadMs - prefillMs - decodeMs);
-  return { ...rest, timings: { queueMs, loadMs: times.loadMs, prefillMs, decodeMs, decodeAloneMs, firstByteMs: times.firstByteMs } };
-}
-
-/** Ended while its tier was still loading: nothing was read or written. */
-function unstarted(stopCause: 'cancelled' | 'deadline', loadMs: number): GenerateResult {
-  const timings = { queueMs: 0, loadMs, prefillMs: 0, decodeMs: 0, decodeAloneMs: 0, firstByteMs: loadMs };
-  return { stopCause, promptPatches: 0, cachedPatches: 0, cachedBytes: 0, completionBytes: 0, decodedPatches: 0, contextTruncated: false, meanBatch: 1, timings };
 }

@@ -18,6 +18,6 @@ export interface Metrics {
   exchanged(exchange: Exchange): void;
   /** One answer with text, once it has ended. */
   answered(report: StlmReport, usage: Usage): void;
-  /** For whoever collects them. */
-  render(): Promise<{ readonly contentType: string; readonly body: string }>;
+  /** For whoever collects them; absent where nobody can. */
+  render?(): Promise<{ readonly contentType: string; readonly body: string }>;
 }

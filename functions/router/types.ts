@@ -72,8 +72,9 @@ export type TierVerdict = 'fits' | 'truncates' | 'cold' | 'late' | 'crowds' | 'u
  * `fits`: the largest tier there is. `budget`: a larger tier would not fit the budget even alone and warm. `load`: a larger one
  * would fit an idle server. `warming`: a larger one would fit but is still cold. `policy`: a larger one would fit, and the policy
  * wants it no more than this one. `pinned`: the request named it. `truncates`: no tier can finish; the text ends at the deadline.
+ * At the edge, of a larger tier at the origin: `origin_down`, it cannot be reached; `origin_slow`, it did not begin in time.
  */
-export type RouteReason = 'fits' | 'budget' | 'load' | 'warming' | 'policy' | 'pinned' | 'truncates';
+export type RouteReason = 'fits' | 'budget' | 'load' | 'warming' | 'policy' | 'pinned' | 'truncates' | 'origin_down' | 'origin_slow';
 
 export interface Decision {
   readonly kind: 'admitted';

@@ -7,7 +7,7 @@ import type { App, AppEnv } from './context.js';
 
 export interface Access {
   readonly keys: KeyRing;
-  readonly limits: Limits;
+  readonly limits: Pick<Limits, 'take' | 'giveBack'>;
 }
 
 /** Everything under `/v1` wants a key, if the deployment has any; asking for text also counts against its limit. */

@@ -15,6 +15,7 @@ import type { Decision, Router } from '../router/types.js';
 import type { Aliases } from '../schema/model.js';
 import type { RequestSpan, Tracer } from '../tracing/tracer.js';
 import type { Access } from './access.js';
+import type { Elsewhere } from './elsewhere.js';
 import type { Arrival } from './plan.js';
 
 /** Structured fields first, as pino has it. Never a prompt or a completion among them. */
@@ -28,6 +29,8 @@ export interface AppDeps {
   readonly engine: Engine;
   readonly router: Router;
   readonly aliases: Aliases;
+  /** Where requests for text may be answered as well; only here if absent. */
+  readonly elsewhere?: Elsewhere;
   readonly budgetDefaults: BudgetDefaults;
   readonly access: Access;
   readonly drain: Drain;
@@ -59,6 +62,8 @@ export interface AppEnv {
     spent?: readonly { readonly measure: Measure; readonly points: number }[];
     /** For the log. */
     decision?: Decision;
+    /** The answer is another server's, and nobody here will know when it has ended. */
+    ofElsewhere?: boolean;
   };
 }
 

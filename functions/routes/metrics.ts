@@ -19,9 +19,11 @@ const route = createRoute({
 
 /** `GET /metrics`: for Prometheus. No prompt, no key, no client's name is in them. */
 export function registerMetrics(app: App, { metrics }: Pick<AppDeps, 'metrics'>): void {
+  const { render } = metrics;
+  if (render === undefined) return;
   app.openAPIRegistry.registerPath(route);
   app.get(route.path, async function read(c) {
-    const { contentType, body } = await metrics.render();
+    const { contentType, body } = await render.call(metrics);
     return c.body(body, 200, { 'content-type': contentType });
   });
 }

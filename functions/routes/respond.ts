@@ -7,6 +7,7 @@
 import type { Context } from 'hono';
 import type { Flight } from '../drain.js';
 import { follow } from '../router/follow.js';
+import type { RouteReason } from '../router/types.js';
 import type { TextRequest } from '../schema/request.js';
 import type { RequestSpan } from '../tracing/tracer.js';
 import { spend } from './access.js';
@@ -14,6 +15,7 @@ import { type Admitted, type AnswerShape, chunk, close, type Closing, finishReas
 import { refused } from './api-error.js';
 import { type ChoiceEvent, runChoices } from './choices.js';
 import { type AppDeps, type AppEnv, logAnswer } from './context.js';
+import type { Here } from './elsewhere.js';
 import { asApiError } from './error-response.js';
 import { likeliest } from './likeliest.js';
 import type { Plan } from './plan.js';
@@ -38,12 +40,21 @@ interface Run {
 type Form = Pick<TextRequest, 'stream' | 'stream_options'>;
 
 /** @throws {ApiError} what the router refuses. */
-export async function respond(c: Context<AppEnv>, deps: AppDeps, plan: Plan, shape: AnswerShape, form: Form, flight: Flight): Promise<Response> {
+export async function respond(c: Context<AppEnv>, deps: AppDeps, plan: Plan, shape: AnswerShape, body: TextRequest, flight: Flight): Promise<Response> {
   const { promptBytes, maxBytes, generations } = plan.route;
   await spend(c, deps.access, 'tokens', (promptBytes + maxBytes) * generations);
+  const here: Here = (reason) => respondHere(c, deps, plan, shape, body, flight, reason);
+  if (deps.elsewhere === undefined) return here();
+  const response = await deps.elsewhere.answer({ id: c.var.requestId, path: c.req.path, header: (name) => c.req.header(name), body, plan, flight }, here);
+  c.set('ofElsewhere', c.var.decision === undefined);
+  return response;
+}
+
+async function respondHere(c: Context<AppEnv>, deps: AppDeps, plan: Plan, shape: AnswerShape, form: Form, flight: Flight, reason?: RouteReason): Promise<Response> {
   const salt = await cacheSalt(c.var.client, c.req.header('authorization'));
-  const decision = deps.router.route(knowingCache(deps.engine, plan, salt));
-  if (decision.kind !== 'admitted') throw refused(decision, plan.route);
+  const routed = deps.router.route(knowingCache(deps.engine, plan, salt));
+  if (routed.kind !== 'admitted') throw refused(routed, plan.route);
+  const decision = reason === undefined ? routed : { ...routed, reason };
   const admitted = {
     id: `${shape.idPrefix}-${deps.newId()}`,
     createdAtS: Math.floor(deps.nowMs() / 1_000),

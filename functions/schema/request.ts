@@ -5,6 +5,7 @@
  */
 import { z } from '@hono/zod-openapi';
 import { bounded } from './bounded.js';
+import type { Aliases } from './model.js';
 
 export const DEFAULT_MAX_BYTES = 64;
 export const MAX_BYTES = 4_096;
@@ -32,6 +33,13 @@ const responseFormat = z
   .meta({ description: 'The form of the text: `json_object` is any JSON object, `json_schema` one that the schema describes. It always parses, if its budget lets it end.' });
 
 export const modelName = z.string().min(1).max(64);
+
+/** `gpt-4o-mini=stlm-auto`, separated by commas. */
+export const aliases = z
+  .string()
+  .transform((list) => list.split(',').map((pair) => pair.split('=').map((part) => part.trim())))
+  .pipe(z.array(z.tuple([modelName, modelName])))
+  .transform((pairs): Aliases => new Map(pairs));
 
 export const textRequestFields = {
   model: modelName.meta({

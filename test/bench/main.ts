@@ -1,11 +1,12 @@
 #!/usr/bin/env node
-/** `npm run bench -- decode`, `-- batch`, `-- prefix`, `-- router`, `-- trace`, `-- replay` and `-- memory`. */
+/** `npm run bench -- decode`, `-- batch`, `-- prefix`, `-- router`, `-- trace`, `-- replay`, `-- memory` and `-- edge`. */
 import { availableParallelism } from 'node:os';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { SCENARIOS } from '../load/scenarios.js';
 import { benchBatch } from './batch.js';
 import { benchCold } from './cold.js';
 import { benchDecode } from './decode.js';
+import { benchEdge } from './edge.js';
 import { benchFleet } from './fleet.js';
 import { benchMemory } from './memory.js';
 import { benchPrefix } from './prefix.js';
@@ -38,6 +39,13 @@ program
   .option('--folder <folder>', 'where the random models are written and kept', '.bench')
   .option('--json <file>', 'also write the figures to this file')
   .action(benchBatch);
+
+program
+  .command('edge')
+  .description('The Worker in workerd: what its isolate takes to start, of memory, and for a text; and what is uploaded.')
+  .option('--bytes <count>', 'of each text', count, 512)
+  .option('--repeats <count>', 'texts, of which the median is reported', count, 9)
+  .action(benchEdge);
 
 program
   .command('prefix')

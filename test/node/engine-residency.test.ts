@@ -7,9 +7,9 @@ import { TierQuarantinedError, TierUnavailableError } from '../../functions/engi
 import { Generation } from '../../functions/engine/generate.js';
 import { footprint, prefixBytes } from '../../functions/engine/memory.js';
 import { monotonicMs } from '../../functions/engine/monotonic.js';
-import { bestRuntime } from '../../functions/engine/open-session.js';
+import { bestRuntime, openSession } from '../../functions/engine/open-session.js';
 import { type PoolOptions, WorkerPool } from '../../functions/engine/pool.js';
-import { loadTier, releaseTier } from '../../functions/engine/tier.js';
+import { readyTier, releaseTier } from '../../functions/engine/tier.js';
 import type { GenerateOptions, Placement } from '../../functions/engine/types.js';
 import { seededRandom } from '../load/seeded.js';
 import { greedy, openRegistry, textOf, tieredModels, tinyModel } from './engine-models.js';
@@ -113,7 +113,8 @@ describe('an unloaded tier', () => {
 
   test('keeps nothing of prompts or texts', async () => {
     const { file, shape, manifest } = await tinyModel();
-    const loaded = await loadTier({ tier: SMALL, file, shape, prefixBytes: prefixBytes(manifest), pace: manifest.latencySeed }, { ...(await bestRuntime()), threads: 1 });
+    const session = await openSession(file, { ...(await bestRuntime()), threads: 1 });
+    const loaded = await readyTier(session, { tier: SMALL, shape, prefixBytes: prefixBytes(manifest), pace: manifest.latencySeed }, monotonicMs);
     const texts = [1, 2].map((seed) => new Generation({ ...loaded, nowMs: monotonicMs }, greedy('ab '.repeat(40), { seed })));
     while (texts.some(({ ready }) => !ready)) for (const text of texts.filter(({ ready }) => !ready)) await loaded.runner.run([text]);
     await loaded.runner.run(texts);
