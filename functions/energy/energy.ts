@@ -1,6 +1,6 @@
 /**
  * What texts cost in energy: an estimate, that says what it was made from. A run keeps its threads busy from its beginning to its end, so
- * runs in milliseconds times threads are core-milliseconds; a run that several texts share is shared out evenly.
+ * runs in milliseconds times threads are core-milliseconds (`timings.coreMs`).
  *
  * @module
  */
@@ -24,17 +24,14 @@ export interface Energy extends Power {
 
 export class EnergyMeter {
   readonly #power: () => Power;
-  readonly #threads: number;
 
-  /** @param threads of a run. */
-  constructor(power: () => Power, threads: number) {
+  constructor(power: () => Power) {
     this.#power = power;
-    this.#threads = threads;
   }
 
-  of(results: readonly Pick<GenerateResult, 'timings' | 'meanBatch'>[]): Energy {
+  of(results: readonly Pick<GenerateResult, 'timings'>[]): Energy {
     const power = this.#power();
-    const runMs = results.reduce((sum, { timings, meanBatch }) => sum + timings.prefillMs + timings.decodeMs / meanBatch, 0);
-    return { ...power, joules: (power.wattsPerCore * this.#threads * runMs) / 1_000 };
+    const coreMs = results.reduce((sum, { timings }) => sum + timings.coreMs, 0);
+    return { ...power, joules: (power.wattsPerCore * coreMs) / 1_000 };
   }
 }

@@ -25,17 +25,23 @@ export class ElasticSession implements ModelSession {
   readonly #isAlone: () => boolean;
   readonly #nowMs: () => number;
   #wide: Way | undefined;
+  #last: ModelSession;
   #patches = 0;
 
   /** @param isAlone whether all other workers are idle. */
   constructor(narrow: ModelSession, isAlone: () => boolean, nowMs: () => number) {
     this.#narrow = { session: narrow, patchMs: new RecentMs(0) };
+    this.#last = narrow;
     this.#isAlone = isAlone;
     this.#nowMs = nowMs;
   }
 
   get inputNames(): readonly string[] {
     return this.#narrow.session.inputNames;
+  }
+
+  get threads(): number {
+    return this.#last.threads ?? 1;
   }
 
   /** From now on there is a choice. */
@@ -52,13 +58,13 @@ export class ElasticSession implements ModelSession {
   }
 
   async run(feeds: Feeds, outputs: readonly string[]): Promise<Readonly<Record<string, Tensor>>> {
-    if (this.#wide === undefined || !this.#isAlone()) return this.#narrow.session.run(feeds, outputs);
+    if (this.#wide === undefined || !this.#isAlone()) return this.#run(this.#narrow, feeds, outputs);
     const [faster, other] = this.#ways(this.#wide);
-    if (!decodesOnePatch(feeds, outputs)) return faster.session.run(feeds, outputs);
+    if (!decodesOnePatch(feeds, outputs)) return this.#run(faster, feeds, outputs);
     this.#patches += 1;
     const way = this.#patches % LOOK_EVERY === 0 ? other : faster;
     const startMs = this.#nowMs();
-    const results = await way.session.run(feeds, outputs);
+    const results = await this.#run(way, feeds, outputs);
     way.patchMs.observe(this.#nowMs() - startMs);
     return results;
   }
@@ -66,6 +72,11 @@ export class ElasticSession implements ModelSession {
   async release(): Promise<void> {
     await this.#narrow.session.release();
     await this.#wide?.session.release();
+  }
+
+  #run({ session }: Way, feeds: Feeds, outputs: readonly string[]): Promise<Readonly<Record<string, Tensor>>> {
+    this.#last = session;
+    return session.run(feeds, outputs);
   }
 
   /** What has not been tried counts as fast. */

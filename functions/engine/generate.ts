@@ -43,6 +43,7 @@ export interface GenerationOutcome extends Omit<GenerateResult, 'timings'> {
   readonly decodeMs: number;
   /** What these later runs would have taken without other texts in them. */
   readonly decodeAloneMs: number;
+  readonly coreMs: number;
 }
 
 /** What a run gave one of its texts. */

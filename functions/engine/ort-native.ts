@@ -94,6 +94,7 @@ class CStrings {
 }
 
 class NativeSession implements ModelSession {
+  readonly threads: number;
   readonly inputNames: readonly string[];
   readonly #library: Library;
   readonly #session: Pointer;
@@ -112,7 +113,8 @@ class NativeSession implements ModelSession {
   readonly #outputs = new Map<string, CStrings>();
 
   /** Stands in `open` until it is released. */
-  constructor(library: Library, session: Pointer, open: Set<NativeSession>) {
+  constructor(library: Library, session: Pointer, threads: number, open: Set<NativeSession>) {
+    this.threads = threads;
     this.#library = library;
     this.#session = session;
     this.#open = open;
@@ -212,7 +214,7 @@ export function nativeRuntime(api: OrtApi): OnnxRuntime {
       const settings = library.made((out) => functions.CreateSessionOptions(out));
       try {
         configure(library, settings, options);
-        return new NativeSession(library, library.made((out) => functions.CreateSession(environment, path, settings, out)), open);
+        return new NativeSession(library, library.made((out) => functions.CreateSession(environment, path, settings, out)), options.threads, open);
       } finally {
         functions.ReleaseSessionOptions(settings);
       }

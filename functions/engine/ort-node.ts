@@ -23,14 +23,16 @@ export const nodeRuntime: OnnxRuntime = {
       ...(profileTo !== undefined && { enableProfiling: true, profileFilePrefix: profileTo }),
       extra: configEntries(options),
     });
-    return new NodeSession(session);
+    return new NodeSession(session, threads);
   },
 };
 
 class NodeSession implements ModelSession {
+  readonly threads: number;
   readonly #session: ort.InferenceSession;
 
-  constructor(session: ort.InferenceSession) {
+  constructor(session: ort.InferenceSession, threads: number) {
+    this.threads = threads;
     this.#session = session;
   }
 

@@ -8,6 +8,8 @@ export interface TimedRun {
   /** That shared it. */
   readonly texts: number;
   readonly ranMs: number;
+  /** That it kept busy. */
+  readonly threads: number;
   /** What it would have taken for this text alone. */
   readonly aloneMs: number;
 }
@@ -18,8 +20,10 @@ export class RunTimes {
   #decodeTexts = 0;
   #decodeMs = 0;
   #decodeAloneMs = 0;
+  #coreMs = 0;
 
-  add({ texts, ranMs, aloneMs }: TimedRun, isPrefill: boolean): void {
+  add({ texts, ranMs, threads, aloneMs }: TimedRun, isPrefill: boolean): void {
+    this.#coreMs += (ranMs * threads) / texts;
     if (isPrefill) {
       this.#prefillMs += ranMs;
       return;
@@ -36,6 +40,7 @@ export class RunTimes {
       prefillMs: this.#prefillMs,
       decodeMs: this.#decodeMs,
       decodeAloneMs: this.#decodeAloneMs,
+      coreMs: this.#coreMs,
     };
   }
 }

@@ -48,6 +48,7 @@ export class Runner {
     const results = await session.run({ ...this.#feeds(readings), ...cache }, outputsOf(readings));
 
     const ranMs = nowMs() - startMs;
+    const { threads = 1 } = session;
     const aloneMs = pace.observe({ texts: seated.length, patches, scored, decodes, ms: ranMs });
     const newkv = results['newkv']?.data as Float32Array;
     const width = newkv.length / seated.length;
@@ -61,6 +62,7 @@ export class Runner {
         logprobs: logprobsOf(results, text.reading, { from: scored > 0 ? 0 : row, to: row + 1, rows }),
         texts: seated.length,
         ranMs,
+        threads,
         aloneMs,
       });
     }

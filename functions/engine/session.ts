@@ -13,6 +13,8 @@ export interface Tensor {
 export type Feeds = Readonly<Record<string, Tensor>>;
 
 export interface Session {
+  /** That the run before kept busy; 1 if absent. */
+  readonly threads?: number;
   /** Wraps `data` without copying: a later write to `data` is seen by the next run. */
   tensor(type: 'int32', data: Int32Array, dims: readonly number[]): Tensor;
   tensor(type: 'int64', data: BigInt64Array, dims: readonly number[]): Tensor;

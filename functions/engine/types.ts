@@ -68,6 +68,8 @@ export interface GenerateTimings {
   readonly decodeMs: number;
   /** What those would have taken without other texts in them. */
   readonly decodeAloneMs: number;
+  /** Of all its runs, times the threads of each, shared out among the texts of a run. */
+  readonly coreMs: number;
   /** From the call to the first byte; equals the whole time when no byte came. */
   readonly firstByteMs: number;
 }

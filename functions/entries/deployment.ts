@@ -46,7 +46,7 @@ export async function deploy(
   measured.engine ??= engine;
   const decisions = decisionLog === undefined ? undefined : await openDecisionLog(decisionLog, (error) => logger.error({ error }, 'the decision log ends here'));
   const router = createRouter({ engine, nowMs, log: logger, policy, ...(decisions && { record: decisions.write }) });
-  const [drain, readiness, energy] = [new Drain(), new Readiness(engine), new EnergyMeter(power, plan.threads)];
+  const [drain, readiness, energy] = [new Drain(), new Readiness(engine), new EnergyMeter(power)];
   const app = createApp({ engine, router, aliases, budgetDefaults, access, grammars, drain, readiness, logger, metrics, energy, tracer, nowMs, newId: randomUUID });
   servePages(app);
   return { app, engine, registry, router, drain, readiness, decisions, tracer, logger, preload, apiKey: keys.ownKey };

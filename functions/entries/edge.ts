@@ -25,7 +25,7 @@ export function deployEdge(bindings: Bindings, engine = openEngine(bindings)) {
     router,
     aliases,
     budgetDefaults,
-    energy: new EnergyMeter(() => ({ wattsPerCore, source: 'cpu_time' }), 1),
+    energy: new EnergyMeter(() => ({ wattsPerCore, source: 'cpu_time' })),
     readiness,
     logger,
     nowMs,

@@ -4,22 +4,21 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { EnergyMeter } from '../../functions/energy/energy.js';
 import { Rapl } from '../../functions/energy/rapl.js';
+import { RunTimes } from '../../functions/engine/run-times.js';
 
 describe('the energy of texts', () => {
-  const meter = new EnergyMeter(() => ({ wattsPerCore: 4, source: 'cpu_time' }), 2);
-  const text = (prefillMs: number, decodeMs: number, meanBatch: number) => ({
-    meanBatch,
-    timings: { queueMs: 900, loadMs: 900, prefillMs, decodeMs, decodeAloneMs: 900, firstByteMs: 900 },
-  });
+  const meter = new EnergyMeter(() => ({ wattsPerCore: 4, source: 'cpu_time' }));
+  const text = (coreMs: number) => ({ timings: { queueMs: 900, loadMs: 900, prefillMs: 900, decodeMs: 900, decodeAloneMs: 900, coreMs, firstByteMs: 900 } });
 
-  test("is their runs' time on all threads of a run, and no waiting", () => {
-    expect(meter.of([text(100, 400, 1)])).toEqual({ joules: 4, wattsPerCore: 4, source: 'cpu_time' });
+  test("is their runs' time on all of their threads, and no waiting", () => {
+    expect(meter.of([text(600), text(400)])).toEqual({ joules: 4, wattsPerCore: 4, source: 'cpu_time' });
   });
 
   test('of shared runs is shared out, so that all of them together cost what the runs did', () => {
-    const four = Array.from({ length: 4 }, () => text(0, 400, 4));
-    expect(meter.of(four).joules).toBeCloseTo(meter.of([text(0, 400, 1)]).joules);
-    expect(meter.of(four.slice(1)).joules).toBeCloseTo(0.75 * meter.of(four).joules);
+    const times = Array.from({ length: 4 }, () => new RunTimes());
+    for (const each of times) each.add({ texts: 1, ranMs: 100, threads: 1, aloneMs: 100 }, true);
+    for (const each of times) each.add({ texts: 4, ranMs: 400, threads: 2, aloneMs: 150 }, false);
+    expect(times.reduce((sum, { summary }) => sum + summary.coreMs, 0)).toBeCloseTo(4 * 100 + 2 * 400);
   });
 });
 

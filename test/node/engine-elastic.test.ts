@@ -18,6 +18,7 @@ function sessions(msOf: { narrow: number; wide: number }) {
   const ran: string[] = [];
   const session = (name: 'narrow' | 'wide'): ModelSession => ({
     inputNames: ['ids'],
+    threads: name === 'wide' ? 2 : 1,
     tensor: (): Tensor => ({ type: 'float32', data: name, dims: [] }),
     run: async () => {
       ran.push(name);
@@ -38,12 +39,14 @@ function sessions(msOf: { narrow: number; wide: number }) {
 
 describe('a session with two widths', () => {
   test('runs narrow until it is widened, and while others work', async () => {
-    const { decode, widen, share } = sessions({ narrow: 3, wide: 2 });
+    const { elastic, decode, widen, share } = sessions({ narrow: 3, wide: 2 });
     expect(await decode(10)).toBe(0);
     widen();
     expect(await decode(100)).toBeGreaterThan(0.7);
+    expect(elastic.threads).toBe(2);
     share(true);
     expect(await decode(10)).toBe(0);
+    expect(elastic.threads).toBe(1);
   });
 
   test('runs wide only as long as that is faster, and notices when it is again', async () => {

@@ -71,7 +71,7 @@ export class ScriptedEngine implements Engine {
 }
 
 function resultOf(stopCause: StopCause, completionBytes: number, promptPatches: number): GenerateResult {
-  const timings = { queueMs: 1, loadMs: 0, prefillMs: 2, decodeMs: 3, decodeAloneMs: 3, firstByteMs: 3 };
+  const timings = { queueMs: 1, loadMs: 0, prefillMs: 2, decodeMs: 3, decodeAloneMs: 3, coreMs: 10, firstByteMs: 3 };
   return { stopCause, promptPatches, cachedPatches: 0, cachedBytes: 0, completionBytes, decodedPatches: 1, contextTruncated: false, meanBatch: 1, timings };
 }
 

@@ -43,7 +43,7 @@ export async function listen(engine: Engine, parts: { router?: Router; keys?: re
   const { keys = [] } = parts;
   const access = { keys: new KeyRing(keys), limits: new Limits(keys) };
   const grammars = { compile: async (source: GrammarSource) => compileGrammar(source) };
-  const app = createApp({ engine, router, aliases: parts.aliases ?? new Map(), budgetDefaults: BUDGET_DEFAULTS, access, grammars, drain, readiness, logger, metrics: new PrometheusMetrics(engine), energy: new EnergyMeter(() => ({ wattsPerCore: 5, source: 'cpu_time' }), 2), nowMs, newId: () => crypto.randomUUID() });
+  const app = createApp({ engine, router, aliases: parts.aliases ?? new Map(), budgetDefaults: BUDGET_DEFAULTS, access, grammars, drain, readiness, logger, metrics: new PrometheusMetrics(engine), energy: new EnergyMeter(() => ({ wattsPerCore: 5, source: 'cpu_time' })), nowMs, newId: () => crypto.randomUUID() });
   const server = serve({ fetch: app.fetch, port: 0, hostname: '127.0.0.1' }) as Server;
   await once(server, 'listening');
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;

@@ -60,7 +60,7 @@ describe('texts that may share runs', () => {
     };
     const fullMs = allowedMs();
     const decision = server.router.route(routeRequest({ tier: 'stlm-50m', budgetMs: 5_000, maxBytes: 200, arrivalMs: server.engine.nowMs(), sharesRuns: true })) as Decision;
-    const timings = { queueMs: 0, loadMs: 0, prefillMs: 10, decodeMs: 400, decodeAloneMs: 140, firstByteMs: 10 };
+    const timings = { queueMs: 0, loadMs: 0, prefillMs: 10, decodeMs: 400, decodeAloneMs: 140, coreMs: 0, firstByteMs: 10 };
     const result = { stopCause: 'length' as const, promptPatches: 9, cachedPatches: 0, cachedBytes: 0, completionBytes: 200, decodedPatches: 38, contextTruncated: false, meanBatch: 10, timings };
     server.router.observe(decision, { kind: 'finished', result });
     expect(fullMs - allowedMs()).toBeCloseTo(50, 6);

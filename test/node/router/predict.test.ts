@@ -139,7 +139,7 @@ describe('the latency model', () => {
     const costs = TIERS.find(({ id }) => id === tier)!;
     const prefillMs = slower * (costs.decodePatchMs + 30 * costs.prefillPatchMs);
     const decodeMs = slower * 9.5 * costs.decodePatchMs;
-    const timings = { queueMs: 0, loadMs: 0, prefillMs, decodeMs, decodeAloneMs: decodeMs, firstByteMs: prefillMs };
+    const timings = { queueMs: 0, loadMs: 0, prefillMs, decodeMs, decodeAloneMs: decodeMs, coreMs: 0, firstByteMs: prefillMs };
     return { stopCause: 'length', promptPatches: 30, cachedPatches: 0, cachedBytes: 0, completionBytes: 54, decodedPatches: 10.5, contextTruncated: false, meanBatch: 1, timings };
   }
   const total = ({ timings }: GenerateResult) => timings.prefillMs + timings.decodeMs;

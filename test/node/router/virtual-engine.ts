@@ -280,6 +280,7 @@ export class VirtualEngine implements Engine {
         prefillMs: job.prefillMs,
         decodeMs: job.decodeMs,
         decodeAloneMs: job.decodeAloneMs,
+        coreMs: job.prefillMs + job.decodeAloneMs,
         firstByteMs: job.firstByteMs ?? wholeMs,
       },
     });

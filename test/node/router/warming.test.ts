@@ -11,7 +11,7 @@ const RESULT: GenerateResult = {
   decodedPatches: 12,
   contextTruncated: false,
   meanBatch: 1,
-  timings: { queueMs: 0, loadMs: 0, prefillMs: 1, decodeMs: 11, decodeAloneMs: 11, firstByteMs: 1 },
+  timings: { queueMs: 0, loadMs: 0, prefillMs: 1, decodeMs: 11, decodeAloneMs: 11, coreMs: 0, firstByteMs: 1 },
 };
 
 /** Loads end when told to. */
