@@ -70,8 +70,7 @@ export class ElasticSession implements ModelSession {
   }
 
   async release(): Promise<void> {
-    await this.#narrow.session.release();
-    await this.#wide?.session.release();
+    await Promise.all([this.#narrow.session.release(), this.#wide?.session.release()]);
   }
 
   #run({ session }: Way, feeds: Feeds, outputs: readonly string[]): Promise<Readonly<Record<string, Tensor>>> {

@@ -44,7 +44,7 @@ export type FromWorker =
   | { readonly kind: 'loaded'; readonly tier: string; readonly loadMs: number }
   | { readonly kind: 'loadFailed'; readonly tier: string; readonly reason: string }
   /** Or not: then it stays as it is. */
-  | { readonly kind: 'widened'; readonly tier: string }
+  | { readonly kind: 'widened'; readonly tier: string; readonly wide: boolean }
   | { readonly kind: 'unloaded'; readonly tier: string }
   | { readonly kind: 'text'; readonly id: number; readonly pieces: readonly Piece[] }
   | { readonly kind: 'finished'; readonly id: number; readonly outcome: GenerationOutcome }

@@ -44,7 +44,7 @@ export class ModelThread {
         this.#generations.get(message.id)?.cancel();
         break;
       case 'widen':
-        this.#queue.add(new LoadJob(Infinity, () => this.#widen(message.model, message.setup)));
+        this.#widen(message.model, message.setup);
         break;
       case 'unload':
         // Before all else, and never inside a run.
@@ -81,10 +81,16 @@ export class ModelThread {
   }
 
   /** Its session is opened once more, for runs that have the machine to themselves; it runs on as before where that cannot be. */
-  async #widen({ tier, file }: TierModel, { wideThreads: threads, preparedFolder }: WorkerSetup): Promise<void> {
+  #widen({ tier, file }: TierModel, { wideThreads: threads, preparedFolder }: WorkerSetup): void {
+    const loaded = this.#tiers.get(tier);
     const options = { runtime: this.#runtime, threads, yields: true, ...(preparedFolder !== undefined && { preparedFolder }) };
-    await openSession(file, options).then((wide) => this.#tiers.get(tier)?.session.widen(wide), () => undefined);
-    this.#say({ kind: 'widened', tier });
+    const job = new LoadJob(Infinity, async () => {
+      // It may have been unloaded meanwhile, and loaded again as another copy.
+      const wide = loaded === this.#tiers.get(tier) ? await openSession(file, options).catch(() => undefined) : undefined;
+      if (wide !== undefined) loaded?.session.widen(wide);
+      this.#say({ kind: 'widened', tier, wide: wide !== undefined });
+    });
+    this.#queue.add(job);
   }
 
   async #unload(tier: string): Promise<void> {

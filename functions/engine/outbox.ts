@@ -29,7 +29,8 @@ export class Outbox {
   #hold(id: number, pieces: readonly Piece[]): void {
     const held = this.#held.get(id);
     if (held === undefined) {
-      this.#held.set(id, []);
+      // What is said of the prompt is not what the reader waits for first.
+      if (pieces.some(({ ofPrompt }) => ofPrompt === undefined)) this.#held.set(id, []);
       this.#post({ kind: 'text', id, pieces });
       return;
     }

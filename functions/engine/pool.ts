@@ -98,8 +98,9 @@ export class WorkerPool implements Engine {
   }
 
   /** Not the smallest tier: its runs are over before a second thread has begun to help. */
-  async widen({ tier, worker }: Placement): Promise<void> {
-    if (this.#widens && tier !== this.manifests[0]?.id && this.#residency.hasRoomToWiden(tier)) await this.#host({ tier, worker }).widen(tier);
+  async widen({ tier, worker }: Placement): Promise<boolean> {
+    if (!this.#widens || tier === this.manifests[0]?.id || !this.#residency.hasRoomToWiden(tier)) return false;
+    return this.#host({ tier, worker }).widen(tier);
   }
 
   /** Frees the tier's memory in that worker once its texts there have ended; whoever wants it before that keeps it. */

@@ -127,8 +127,8 @@ export interface Engine {
   cachedPatches(tier: string, prompt: PromptIds, cacheSalt: string): readonly number[];
   /** Loads a tier into a worker (single flight); the load's measured ms. */
   load(placement: Placement): Promise<number>;
-  /** Lets a warm tier run faster on its worker while all others are idle, where memory allows. Absent: an engine that has no others. */
-  widen?(placement: Placement): Promise<void>;
+  /** Lets a warm tier run faster on its worker while all others are idle, where memory allows. Resolves to whether it does now and did not before. Absent: an engine that has no others. */
+  widen?(placement: Placement): Promise<boolean>;
   /** Yields the text a patch at a time; returns the result. Aborting ends compute within a millisecond and a run. */
   generate(placement: Placement, options: GenerateOptions, signal: AbortSignal): AsyncGenerator<Piece, GenerateResult, void>;
   close(): Promise<void>;

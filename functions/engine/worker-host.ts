@@ -52,7 +52,7 @@ export class WorkerHost {
   readonly #onGone: (tier: string) => void;
   readonly #held = new Map<string, HeldTier>();
   readonly #loads = new Map<string, Pending<number>>();
-  readonly #widenings = new Map<string, Pending<void>>();
+  readonly #widenings = new Map<string, Pending<boolean>>();
   readonly #unloads = new Map<string, Pending<void>>();
   readonly #calls = new Map<number, { readonly call: GenerationCall; readonly held: HeldTier }>();
   #worker: Worker | undefined;
@@ -87,23 +87,21 @@ export class WorkerHost {
     if (!this.#begun && !this.#closed) this.#spawn();
     if (this.#worker === undefined) return Promise.reject(this.#absent());
     const load = this.#loads.get(tier) ?? pending<number>();
-    if (!this.#loads.has(tier)) this.#held.set(tier, { model, state: 'loading', wide: false, texts: 0, loadedAtMs: this.#nowMs(), usedAtMs: this.#nowMs() });
+    // What is lost comes back as it was, and its memory is kept for that.
+    const wide = this.#held.get(tier)?.wide ?? false;
+    if (!this.#loads.has(tier)) this.#held.set(tier, { model, state: 'loading', wide, texts: 0, loadedAtMs: this.#nowMs(), usedAtMs: this.#nowMs() });
     this.#loads.set(tier, load);
     this.#countJobs();
     this.#tell({ kind: 'load', model, setup: this.#setup, deadlineMs });
     return load.done;
   }
 
-  /** Has a warm tier opened once more, for when it has the machine to itself. Resolves when that is done, or can no longer be. */
-  widen(tier: string): Promise<void> {
+  /** Has a warm tier opened once more, for when it has the machine to itself. Resolves to whether this call has brought that about. */
+  widen(tier: string): Promise<boolean> {
     const held = this.#held.get(tier);
-    if (this.#worker === undefined || held?.state !== 'warm' || held.wide) return this.#widenings.get(tier)?.done ?? Promise.resolve();
+    if (this.#worker === undefined || held?.state !== 'warm' || held.wide) return Promise.resolve(false);
     held.wide = true;
-    const widening = pending<void>();
-    this.#widenings.set(tier, widening);
-    this.#countJobs();
-    this.#tell({ kind: 'widen', model: held.model, setup: this.#setup });
-    return widening.done;
+    return this.#widen(held);
   }
 
   /**
@@ -162,12 +160,23 @@ export class WorkerHost {
     });
   }
 
+  /** Its memory is promised. */
+  #widen({ model }: HeldTier): Promise<boolean> {
+    const widening = pending<boolean>();
+    this.#widenings.set(model.tier, widening);
+    this.#countJobs();
+    this.#tell({ kind: 'widen', model, setup: this.#setup });
+    return widening.done;
+  }
+
   /** A new thread, with every tier warm that the old one had. */
   #revive(delayMs: number): void {
     this.#restart = setTimeout(() => {
       this.#spawn();
       for (const { model, wide } of this.held) {
-        this.load(model, Infinity).then(() => (wide ? this.widen(model.tier) : undefined), () => undefined);
+        const load = this.load(model, Infinity);
+        const held = this.#held.get(model.tier);
+        load.then(() => (wide && held?.state === 'warm' ? this.#widen(held) : undefined), () => undefined);
       }
     }, delayMs);
   }
@@ -179,7 +188,7 @@ export class WorkerHost {
         this.#endLoad(message);
         break;
       case 'widened':
-        this.#endWidening(message.tier);
+        this.#endWidening(message.tier, message.wide);
         break;
       case 'unloaded':
         this.#onGone(message.tier);
@@ -230,8 +239,10 @@ export class WorkerHost {
     if (held.state === 'unloading' && held.texts === 0) this.#tell({ kind: 'unload', tier: held.model.tier });
   }
 
-  #endWidening(tier: string): void {
-    this.#widenings.get(tier)?.resolve();
+  #endWidening(tier: string, wide: boolean): void {
+    const held = this.#held.get(tier);
+    if (held !== undefined && !wide) held.wide = false;
+    this.#widenings.get(tier)?.resolve(wide);
     this.#widenings.delete(tier);
     this.#countJobs();
   }
@@ -258,13 +269,14 @@ export class WorkerHost {
     for (const id of this.#calls.keys()) this.#end(id, error);
     for (const load of this.#loads.values()) load.reject(error);
     this.#loads.clear();
-    for (const tier of this.#widenings.keys()) this.#endWidening(tier);
+    for (const tier of this.#widenings.keys()) this.#endWidening(tier, false);
     for (const [tier, held] of this.#held) {
       this.#onGone(tier);
       if (held.state === 'warm' || held.state === 'lost') held.state = 'lost';
       else this.#held.delete(tier);
     }
     for (const tier of this.#unloads.keys()) this.#endUnload(tier);
+    this.#countJobs();
   }
 
   #countJobs(): void {

@@ -226,7 +226,7 @@ export function learnCompute(model: LatencyModel, observation: Observation): Lat
   const decodeDone = decodeCounts(before, result.promptPatches, result.decodedPatches);
   const slidesMs = slideMs(before, result.promptPatches, result.decodedPatches);
   const learntMs = costMs(before.prefill, prefillDone) + costMs(before.decode, decodeDone) + slidesMs;
-  if (!before.measured) return firstMeasurement(model, observation, measuredMs / learntMs);
+  if (!before.measured) return firstMeasurement(model, observation, measuredMs / learntMs / driftFactor(model.drift, tier, worker, othersBusy));
 
   const drift = learnDrift(model.drift, tier, worker, othersBusy, measuredMs / learntMs);
   const factor = driftFactor(drift, tier, worker, othersBusy);
@@ -283,7 +283,8 @@ function learnScoring(model: LatencyModel, { placement: { tier, worker }, others
 
 /** It runs otherwise from now on: what was measured is a guess again. */
 export function forgetLevel(model: LatencyModel, tier: string): LatencyModel {
-  return { ...model, tiers: { ...model.tiers, [tier]: { ...tierModel(model, tier), measured: false } } };
+  const { [tier]: _, ...tiers } = model.drift.tiers;
+  return { ...model, drift: { ...model.drift, tiers }, tiers: { ...model.tiers, [tier]: { ...tierModel(model, tier), measured: false } } };
 }
 
 export function learnLoad(model: LatencyModel, tier: string, loadMs: number): LatencyModel {

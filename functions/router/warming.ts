@@ -81,15 +81,18 @@ export class Warming {
     await this.#idle(placement);
     const { engine, nowMs, log, onStart, onEnd, onWiden } = this.#parts;
     if (engine.widen === undefined || !engine.isWarm(placement)) return;
-    const done = engine.widen(placement).catch((error: unknown) => log.warn({ ...placement, error }, 'widening failed'));
-    this.#loads.set(key(placement), { placement, startMs: nowMs(), done });
+    const widened = engine.widen(placement).catch((error: unknown) => {
+      log.warn({ ...placement, error }, 'widening failed');
+      return false;
+    });
+    this.#loads.set(key(placement), { placement, startMs: nowMs(), done: widened.then(() => undefined) });
     onStart(placement);
-    await done;
+    const isWider = await widened;
     this.#loads.delete(key(placement));
     onEnd(placement, undefined);
-    onWiden(placement);
+    if (isWider) onWiden(placement);
     this.loadWanted();
-    await this.#measure(placement);
+    if (isWider) await this.#measure(placement);
   }
 
   async #idle({ worker }: Placement): Promise<void> {

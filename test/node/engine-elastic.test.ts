@@ -1,4 +1,7 @@
 /** A tier whose runs take the cores of idle workers. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { ElasticSession } from '../../functions/engine/elastic-session.js';
 import { footprint } from '../../functions/engine/memory.js';
@@ -7,7 +10,8 @@ import type { ModelSession } from '../../functions/engine/onnx-runtime.js';
 import { type PoolOptions, WorkerPool } from '../../functions/engine/pool.js';
 import type { Feeds, Tensor } from '../../functions/engine/session.js';
 import type { Placement } from '../../functions/engine/types.js';
-import { greedy, openRegistry, textOf, tieredModels } from './engine-models.js';
+import { WorkerHost } from '../../functions/engine/worker-host.js';
+import { greedy, openRegistry, textOf, tieredModels, tinyModel } from './engine-models.js';
 
 const PATCH: Feeds = { ids: { type: 'int32', data: new Int32Array(24), dims: [1, 2, 12] } };
 const PROMPT: Feeds = { ids: { type: 'int32', data: new Int32Array(60), dims: [1, 5, 12] } };
@@ -97,9 +101,9 @@ describe('a pool with cores to spare', () => {
 
   const at = (tier: string, worker = 0): Placement => ({ tier, worker });
 
-  async function generate(pool: WorkerPool, placement: Placement): Promise<string> {
+  async function generate(pool: WorkerPool, placement: Placement, seed = 1): Promise<string> {
     const chunks: Uint8Array[] = [];
-    const options = greedy('The city was built on the river, and ', { maxBytes: 120 });
+    const options = greedy('The city was built on the river, and ', { maxBytes: 120, seed });
     for await (const { bytes } of pool.generate(placement, options, new AbortController().signal)) chunks.push(bytes);
     return textOf(chunks);
   }
@@ -109,7 +113,8 @@ describe('a pool with cores to spare', () => {
     await Promise.all([pool.load(at(LARGE)), pool.load(at(SMALL, 1))]);
     const narrow = await generate(pool, at(LARGE));
     expect(bytesOf(LARGE)).toBe(size.copy);
-    await pool.widen(at(LARGE));
+    expect(await pool.widen(at(LARGE))).toBe(true);
+    expect(await pool.widen(at(LARGE))).toBe(false);
     expect(bytesOf(LARGE)).toBe(size.copy + size.session);
     expect(await generate(pool, at(LARGE))).toBe(narrow);
     await pool.unload(at(LARGE));
@@ -127,5 +132,34 @@ describe('a pool with cores to spare', () => {
     await tight.pool.load(at(LARGE));
     await tight.pool.widen(at(LARGE));
     expect(tight.bytesOf(LARGE)).toBe(size.copy);
+  });
+
+  test('brings a wide tier back as wide when its worker dies, its memory kept for it meanwhile', async () => {
+    const { pool, bytesOf, size } = await openPool({ workerUrl: new URL('./engine-mortal-worker.mjs', import.meta.url) });
+    await pool.load(at(LARGE));
+    await pool.widen(at(LARGE));
+    const text = await generate(pool, at(LARGE));
+    await expect(generate(pool, at(LARGE), 666)).rejects.toThrow('the worker died');
+    expect(bytesOf(LARGE)).toBe(size.copy + size.session);
+    await expect.poll(() => pool.isWarm(at(LARGE)), { timeout: 20_000 }).toBe(true);
+    expect(await generate(pool, at(LARGE))).toBe(text);
+    expect(bytesOf(LARGE)).toBe(size.copy + size.session);
+  });
+
+  test('takes a worker that died while it loaded for idle', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'stlm-births-'));
+    process.env['STILLBORN'] = folder;
+    const occupancy = new Occupancy(2);
+    const setup = { worker: 0, workers: 2, occupancy: occupancy.shared, threads: 1, wideThreads: 2 };
+    const url = new URL('./engine-stillborn-worker.mjs', import.meta.url);
+    const host = new WorkerHost({ url, setup, occupancy, nowMs: () => 0, onGone: () => undefined });
+    const { file, shape, manifest } = await tinyModel();
+    const load = host.load({ tier: LARGE, file, shape, prefixBytes: 0, pace: manifest.latencySeed }, Infinity);
+    expect(occupancy.isAlone(1)).toBe(false);
+    await expect(load).rejects.toThrow('the worker died');
+    expect(occupancy.isAlone(1)).toBe(true);
+    await host.close();
+    delete process.env['STILLBORN'];
+    await rm(folder, { recursive: true });
   });
 });

@@ -29,7 +29,10 @@ function warmingOf() {
     engine: {
       isWarm: ({ tier, worker }) => warm.has(`${tier}/${worker}`),
       load: (placement) => new Promise((resolve, reject) => loads.push({ placement, resolve, reject })),
-      widen: async ({ worker }) => void events.push(`widen ${worker}`),
+      widen: async ({ worker }) => {
+        events.push(`widen ${worker}`);
+        return worker === 0;
+      },
       // oxlint-disable-next-line require-yield
       async *generate() {
         probes += 1;
@@ -185,4 +188,11 @@ test('widening waits until its worker is idle, blocks it meanwhile, and has the 
   expect(events).toEqual(['widen 0', 'start 0', 'end 0 undefined']);
   expect(probes()).toBeGreaterThan(0);
   expect(warming.isLoading(placement)).toBe(false);
+});
+
+test('what could not be widened is not measured anew', async () => {
+  const { warming, warm, probes } = warmingOf();
+  warm.add('stlm-50m/1');
+  await warming.widenWhenIdle({ tier: 'stlm-50m', worker: 1 });
+  expect(probes()).toBe(0);
 });
