@@ -35,7 +35,7 @@ def introduction(manifest: Manifest) -> str:
     else:
         kind = "It is a base model: it continues text. It was not tuned to follow instructions or to chat."
     if manifest.get("infill"):
-        kind += " Given a prefix and a suffix, it writes what stands between them."
+        kind += " It was trained to write between a prefix and a suffix as well; the figures of `infill` below say how well it does."
     return (
         f"A language model of English with {parameters['unique'] / 1e6:.3g} million weights that reads and writes bytes. It has no "
         f"tokenizer: text is cut into patches, about a word each (at most {manifest['patch']['cap']} bytes, {per_patch:.3g} on average), "

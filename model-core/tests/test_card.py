@@ -116,4 +116,4 @@ def test_card_says_whether_the_model_was_tuned_to_chat(folder: Path) -> None:
     assert "stlm-tiny --chat" in card.usage(manifest)
     assert "--suffix" not in card.usage(manifest)
     manifest["infill"] = True
-    assert "Given a prefix and a suffix" in card.introduction(manifest) and "--suffix" in card.usage(manifest)
+    assert "between a prefix and a suffix" in card.introduction(manifest) and "--suffix" in card.usage(manifest)
