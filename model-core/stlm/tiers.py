@@ -34,12 +34,12 @@ TIERS: dict[str, ModelConfig] = {
             local_width=384, local_mlp=1152, local_blocks=1, words_rows=16384, pairs_rows=65536,
         ),
         ModelConfig(
-            name="stlm-100m", width=768, layers=8, heads=12, kv_heads=1, mlp=3072,
-            local_width=512, local_mlp=1536, local_blocks=1, words_rows=32768, pairs_rows=65536,
+            name="stlm-100m", width=768, layers=5, heads=12, kv_heads=1, mlp=3072,
+            local_width=512, local_mlp=1536, local_blocks=1, words_rows=65536, pairs_rows=65536,
         ),
         ModelConfig(
-            name="stlm-300m", width=1280, layers=13, heads=20, kv_heads=1, mlp=5120,
-            local_width=768, local_mlp=2304, local_blocks=1, words_rows=32768, pairs_rows=65536,
+            name="stlm-300m", width=1280, layers=12, heads=20, kv_heads=1, mlp=5120,
+            local_width=768, local_mlp=2304, local_blocks=1, words_rows=65536, pairs_rows=65536,
         ),
     )
 }  # fmt: skip
