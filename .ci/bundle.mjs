@@ -18,4 +18,4 @@ const bundle = await rolldown({
 });
 // Shared parts lie as deep as the entries, which find the pages by their own place.
 await bundle.write({ dir: OUT, format: 'esm', minify: true, entryFileNames: '[name].js', chunkFileNames: 'functions/entries/[name]-[hash].js' });
-for (const pages of ['playground', 'client']) cpSync(`dist/functions/${pages}`, `${OUT}/functions/${pages}`, { recursive: true });
+for (const pages of ['playground', 'client', 'docs']) cpSync(`dist/functions/${pages}`, `${OUT}/functions/${pages}`, { recursive: true });

@@ -17,6 +17,7 @@ export class Drain {
   readonly #flights = new Set<AbortController>();
   #leaving = false;
   #draining = false;
+  #empty: Promise<void> | undefined;
   #onEmpty: (() => void) | undefined;
 
   /** Will soon refuse: whoever balances load should send it elsewhere. */
@@ -54,14 +55,15 @@ export class Drain {
     };
   }
 
-  /** From now on no flight should take off. Resolves when the last one has landed. */
+  /** From now on no flight should take off. Resolves, for everyone who has called it, when the last one has landed. */
   start(): Promise<void> {
     this.announce();
     this.#draining = true;
-    if (this.#flights.size === 0) return Promise.resolve();
-    return new Promise((resolve) => {
+    this.#empty ??= new Promise((resolve) => {
       this.#onEmpty = resolve;
+      if (this.#flights.size === 0) resolve();
     });
+    return this.#empty;
   }
 
   /** Ends what is still in flight: each text stops before its next run and is answered as far as it got. */

@@ -4,8 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Drain } from './drain.js';
 import type { Engine } from './engine/types.js';
 
-/** Container platforms kill 30 s after asking; the last of it is for handing over what was cut. */
-const GRACE_MS = 28_000;
+/** Container platforms kill 30 s after asking; the last of it is for handing over what was cut, freeing the models and sending the last spans. */
+const GRACE_MS = 27_000;
 /** How long a client may take to read an answer that is ready. */
 const HANDOVER_MS = 1_000;
 

@@ -24,9 +24,18 @@ type Stage = Pick<WarmUpParts, 'app' | 'apiKey' | 'logger'>;
 
 /** Never rejects: a server that could not warm up all the same answers, and says in `/readyz` what it lacks. */
 export async function warmUp(parts: WarmUpParts): Promise<void> {
-  const { engine, registry, logger } = parts;
   try {
     await warmSmallest(parts);
+  } catch (error) {
+    parts.logger.warn({ error }, 'warm-up broke off');
+  }
+  await warmRest(parts);
+}
+
+/** What is left once the smallest tier is warm. Never rejects. */
+export async function warmRest(parts: WarmUpParts): Promise<void> {
+  const { engine, registry, logger } = parts;
+  try {
     await registry.verifyLocal();
     await warmLarger(parts);
   } catch (error) {
@@ -56,7 +65,7 @@ function logQuarantined(engine: Pick<Engine, 'status'>, logger: Pick<Logger, 'er
 }
 
 /** The smallest tier on every worker, so that some answer is always near; on the first alone to begin with, which so is there soonest. */
-async function warmSmallest({ app, apiKey, engine, preload, router, readiness, logger }: WarmUpParts): Promise<void> {
+export async function warmSmallest({ app, apiKey, engine, preload, router, readiness, logger }: WarmUpParts): Promise<void> {
   const [smallest] = engine.manifests;
   if (smallest === undefined) {
     logger.error({}, 'there is no usable model');

@@ -64,25 +64,29 @@ function addPackages(path, names, found) {
   return found;
 }
 
-function copy(path, isUnused = () => false) {
+function copy(path, isUnused = (inside) => UNUSED_FILE.test(inside)) {
   const source = join(root, path);
   if (!existsSync(source)) throw new Error(`${path} is missing: npm ci --omit=dev --os=linux --cpu=${arch}, then build`);
   cpSync(source, join(folder, path), {
     recursive: true,
     filter(from) {
       const inside = from.slice(source.length + 1).split(sep).join('/');
-      return inside === '' || LICENCE.test(inside) || !(basename(from) === 'node_modules' || UNUSED_FILE.test(inside) || isUnused(inside));
+      return inside === '' || LICENCE.test(inside) || !(basename(from) === 'node_modules' || isUnused(inside));
     },
   });
 }
 
 mkdirSync(folder, { recursive: true });
-const packages = [...addPackages('', Object.keys(lock[''].dependencies), new Set())];
-for (const path of packages) copy(path, UNUSED[path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length)]);
+const packages = [...addPackages('', Object.keys({ ...lock[''].dependencies, ...lock[''].optionalDependencies }), new Set())];
+for (const path of packages) {
+  const isUnused = UNUSED[path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length)] ?? (() => false);
+  copy(path, (inside) => UNUSED_FILE.test(inside) || isUnused(inside));
+}
 copy('dist/functions');
 copy('dist/model-core');
 // The page's markup and style are served as they are.
 copy('functions/playground');
+for (const guides of ['functions/docs', 'functions/client/README.md']) copy(guides, (inside) => inside.endsWith('.ts'));
 copy('LICENSE');
 const { name, version, license, type } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
 const write = (file, content) => writeFileSync(join(folder, file), `${JSON.stringify(content)}\n`);

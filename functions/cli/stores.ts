@@ -4,6 +4,7 @@ import type { Config } from '../config.js';
 import { locate, openStore, type StoreLocation } from '../registry/open-store.js';
 import { readSigned, type SignedManifest } from '../registry/read-manifest.js';
 import { readAliases, releaseAt } from '../registry/releases.js';
+import { stableAt } from '../registry/stable.js';
 import type { ArtifactStore } from '../registry/store.js';
 import { releaseId } from '../schema/release-aliases.js';
 
@@ -44,11 +45,12 @@ export function releaseIdOf(text: string): string {
 
 /** Of a store with releases, the named one. */
 export async function openReleased(location: StoreLocation, release: string): Promise<ArtifactStore> {
+  if (release === 'stable') return openStore(await stableAt(location));
   const store = await openStore(location);
   const aliases = await readAliases(store);
-  if (release !== 'stable' && release !== 'canary') return openStore(releaseAt(location, releaseIdOf(release)));
+  if (release !== 'canary') return openStore(releaseAt(location, releaseIdOf(release)));
   if (aliases === undefined) return store;
-  const id = release === 'stable' ? aliases.stable : aliases.canary?.release;
+  const id = aliases.canary?.release;
   if (id === undefined) throw new Error('there is no canary');
   return openStore(releaseAt(location, id));
 }

@@ -52,9 +52,15 @@ export class Rapl {
     return this.#wattsPerCore === undefined ? undefined : { wattsPerCore: this.#wattsPerCore, source: 'rapl' };
   }
 
-  /** To be called about once a second. */
+  /** To be called about once a second. What cannot be read for once is not known until the next time. */
   sample(): void {
-    const spentUj = this.#packages.reduce((sum, one) => sum + spentSince(one), 0);
+    let spentUj: number;
+    try {
+      spentUj = this.#packages.reduce((sum, one) => sum + spentSince(one), 0);
+    } catch {
+      this.#wattsPerCore = undefined;
+      return;
+    }
     const [before, now] = [this.#at, { ms: this.#nowMs(), busyMs: this.#busyMs() }];
     this.#at = now;
     const busyMs = now.busyMs - before.busyMs;

@@ -11,9 +11,14 @@ export function markedPatches(text: Uint8Array): number {
   return countPromptPatches(text);
 }
 
+/** No more bytes are looked at than patches can have. */
+function fits(text: Uint8Array, patches: number): boolean {
+  return text.length <= patches * PATCH_CAP && markedPatches(text) <= patches;
+}
+
 /** From where a patch starts, so that it takes at most `patches`, of which there is at least one. */
 export function ending(text: Uint8Array, patches: number): Uint8Array {
-  if (markedPatches(text) <= patches) return text;
+  if (fits(text, patches)) return text;
   // What lies further back than so many longest patches cannot be kept, and may be a megabyte.
   const tail = text.subarray(-(patches + 1) * PATCH_CAP);
   let start = [0, ...patchEnds(tail)].at(-patches) as number;
@@ -24,7 +29,7 @@ export function ending(text: Uint8Array, patches: number): Uint8Array {
 
 /** Up to where a patch ends, so that it takes at most `patches`, of which there is at least one. */
 export function beginning(text: Uint8Array, patches: number): Uint8Array {
-  if (markedPatches(text) <= patches) return text;
+  if (fits(text, patches)) return text;
   let end = [0, ...patchEnds(text.subarray(0, patches * PATCH_CAP))][patches - 1] as number;
   while (end > 0 && isInsideCharacter(text[end])) end -= 1;
   return text.slice(0, end);

@@ -6,7 +6,7 @@
  * @module
  */
 import { beginning, ending, markedPatches, patchEnds } from './excerpt.js';
-import { countPromptPatches, SPECIAL } from './patch.js';
+import { countPromptPatches, PATCH_CAP, SPECIAL } from './patch.js';
 
 export interface FittedGap {
   /** After the begin of the document. */
@@ -30,7 +30,8 @@ const SUFFIX_SHARE = 0.25;
  */
 export function fitGap(prefix: Uint8Array, suffix: Uint8Array, contextPatches: number, middlePatches: number): FittedGap {
   const roomPatches = contextPatches - Math.min(Math.ceil(middlePatches), contextPatches >> 1) - FRAME_PATCHES;
-  const spare = Math.max(0, roomPatches - markedPatches(prefix));
+  // A longer one has surely more patches, and need not be counted.
+  const spare = prefix.length > roomPatches * PATCH_CAP ? 0 : Math.max(0, roomPatches - markedPatches(prefix));
   const after = beginning(suffix, Math.max(1, Math.floor(SUFFIX_SHARE * roomPatches), spare));
   const before = ending(prefix, Math.max(1, roomPatches - markedPatches(after)));
   const near = patchEnds(before).at(-2) ?? 0;

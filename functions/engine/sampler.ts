@@ -23,6 +23,8 @@ export const IDLE_SAMPLER: readonly number[] = [1, 1, VOCABULARY, 0, 0, 0, 1];
 
 /** No id is so improbable and still the likeliest. Much less would be 0 as a float32: a nucleus of nothing, and a text of NUL bytes. */
 const LEAST_TOP_P = 1e-6;
+/** Divided by less, logits leave the range in which the graph tells the refused from the rest. The noise keeps the real temperature. */
+const LEAST_TEMPERATURE = 1e-4;
 
 export function penalises({ frequencyPenalty = 0, presencePenalty = 0, repetitionPenalty = 1 }: SamplerOptions): boolean {
   return frequencyPenalty !== 0 || presencePenalty !== 0 || repetitionPenalty !== 1;
@@ -36,5 +38,5 @@ export function samplerRow(options: SamplerOptions): Float32Array {
   if (!filters && !penalises(options)) return new Float32Array(SAMPLER_WIDTH);
   const penalties = [frequencyPenalty, presencePenalty, repetitionPenalty];
   if (!filters) return Float32Array.of(...IDLE_SAMPLER.slice(0, 4), ...penalties);
-  return Float32Array.of(temperature, Math.max(LEAST_TOP_P, topP), topK === 0 ? VOCABULARY : topK, minP, ...penalties);
+  return Float32Array.of(Math.max(LEAST_TEMPERATURE, temperature), Math.max(LEAST_TOP_P, topP), topK === 0 ? VOCABULARY : topK, minP, ...penalties);
 }

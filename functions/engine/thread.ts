@@ -10,8 +10,9 @@ export function startThread(url: URL): Worker {
   return new Worker(url, { resourceLimits: RESOURCE_LIMITS });
 }
 
-/** Ends one that no pool has taken over, as a pool would: a process that exits while a thread is inside the native library may crash instead. */
+/** Ends one, unless a pool took it over and has ended it, as a pool would: a process that exits while a thread is inside the native library may crash instead. */
 export async function endThread(thread: Worker): Promise<void> {
+  if (thread.threadId < 0) return;
   thread.postMessage({ kind: 'close' } satisfies ToWorker);
   await once(thread, 'exit');
 }

@@ -17,8 +17,6 @@ export interface Common {
   readonly logger: Logger;
   readonly keys: DeploymentKeys;
   readonly access: { readonly keys: KeyRing; readonly limits: Limits };
-  /** Where limits are counted with other replicas. */
-  readonly counters: { close(): void } | undefined;
   readonly grammars: ThreadedGrammars;
   readonly metrics: Metrics;
   readonly tracer: Tracer;
@@ -26,11 +24,15 @@ export interface Common {
   readonly power: () => Power;
   /** The engine whose state the metrics tell. */
   readonly measured: { engine?: Pick<Engine, 'status'> };
+  /** Ends what would keep the process from ending. */
+  close(): Promise<void>;
 }
 
 export async function openCommon({ keysFile, redisUrl, wattsPerCore, tracing, logLevel }: Pick<Config, 'keysFile' | 'redisUrl' | 'wattsPerCore' | 'tracing' | 'logLevel'>): Promise<Common> {
   const logger = pino({ level: logLevel, serializers: { error: stdSerializers.err } });
   const keys = await readKeys(keysFile);
+  // First, as it may fail: the counters' connection holds the process.
+  const tracer = await openTracer(tracing, logger);
   const counters = redisUrl === undefined ? undefined : (await import('../access/redis-limits.js')).countInRedis(redisUrl, logger);
   const rapl = Rapl.open();
   if (rapl) setInterval(() => rapl.sample(), 1_000).unref();
@@ -39,11 +41,14 @@ export async function openCommon({ keysFile, redisUrl, wattsPerCore, tracing, lo
     logger,
     keys,
     access: { keys: new KeyRing(keys.all), limits: new Limits(keys.all, counters?.newLimiter) },
-    counters,
     grammars: new ThreadedGrammars(new URL('../grammar/thread.js', import.meta.url)),
     metrics: new PrometheusMetrics({ status: () => measured.engine?.status() ?? [] }),
-    tracer: await openTracer(tracing, logger),
+    tracer,
     power: () => rapl?.power ?? { wattsPerCore, source: 'cpu_time' },
     measured,
+    close: async () => {
+      counters?.close();
+      await tracer.close();
+    },
   };
 }

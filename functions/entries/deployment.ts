@@ -32,7 +32,7 @@ interface Surroundings {
   readonly keepsPrepared?: boolean;
 }
 
-/** @throws what keeps a server from starting; it is the operator's to mend. */
+/** @throws what keeps a server from starting, once no thread is left; it is the operator's to mend. */
 export async function deploy(
   { artifacts, trustedKeys, cache, pool, aliases, budgetDefaults, policy, decisionLog, ...config }: Config,
   { common, firstThread, keepsPrepared = true }: Surroundings = {},
@@ -41,13 +41,14 @@ export async function deploy(
   const registry = await Registry.open(await openStore(artifacts), new ModelFileCache(join(cache, 'files')), trustedKeys);
   checkTiers({ policy, pool, aliases }, registry);
   const { preload, ...plan } = poolPlan(thisMachine(), registry.manifests, pool);
+  // Before the engine, as it may fail: threads hold the process.
+  const decisions = decisionLog === undefined ? undefined : await openDecisionLog(decisionLog, (error) => logger.error({ error }, 'the decision log ends here'));
   const prepared = keepsPrepared ? { preparedFolder: join(cache, 'prepared') } : {};
   const engine = new WorkerPool({ registry, workerUrl: WORKER_URL, ...(firstThread && { firstThread }), ...prepared, ...plan });
   measured.engine ??= engine;
-  const decisions = decisionLog === undefined ? undefined : await openDecisionLog(decisionLog, (error) => logger.error({ error }, 'the decision log ends here'));
   const router = createRouter({ engine, nowMs, log: logger, policy, ...(decisions && { record: decisions.write }) });
   const [drain, readiness, energy] = [new Drain(), new Readiness(engine), new EnergyMeter(power)];
   const app = createApp({ engine, router, aliases, budgetDefaults, access, grammars, drain, readiness, logger, metrics, energy, tracer, nowMs, newId: randomUUID });
   servePages(app);
-  return { app, engine, registry, router, drain, readiness, decisions, tracer, logger, preload, apiKey: keys.ownKey };
+  return { app, engine, registry, router, drain, readiness, decisions, logger, preload, apiKey: keys.ownKey };
 }

@@ -5,6 +5,7 @@
 import { Hono } from 'hono';
 import { handle, type LambdaContext, streamHandle } from 'hono/aws-lambda';
 import { readConfig } from '../config.js';
+import { stableAt } from '../registry/stable.js';
 import { warmUp } from '../warm-up.js';
 import { deploy } from './deployment.js';
 
@@ -34,7 +35,8 @@ interface Bindings {
   readonly context?: LambdaContext;
 }
 
-const deployment = await deploy(readConfig({ ...DEFAULTS, ...process.env }), { keepsPrepared: false });
+const config = readConfig({ ...DEFAULTS, ...process.env });
+const deployment = await deploy({ ...config, artifacts: await stableAt(config.artifacts) }, { keepsPrepared: false });
 // In it every model is checked, and so fetched from the image, which comes over the network piece by piece as it is read.
 await warmUp(deployment);
 

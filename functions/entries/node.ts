@@ -18,6 +18,8 @@ if (process.argv.length > 2) {
   await serveConfigured({}, (config) => serveUntilStopped(config, firstThread)).catch(async (error: unknown) => {
     await endThread(firstThread);
     fail(error);
+    // Whatever else may hold the process: nothing is served, and a supervisor waits to try again.
+    process.exit();
   });
   // Left to itself it is written when the process ends by itself, which a server that is killed does not.
   compileCache.flushCompileCache?.();

@@ -4,22 +4,26 @@ import type { Config } from '../config.js';
 import { thisMachine } from '../machine.js';
 import { releaseAt } from '../registry/releases.js';
 import type { Release } from '../rollout.js';
-import { warmUp } from '../warm-up.js';
+import { warmRest, warmSmallest } from '../warm-up.js';
 import type { Common } from './common.js';
 import { deploy, type Deployment } from './deployment.js';
 
 export interface RunningRelease extends Release {
   readonly deployment: Deployment;
-  /** Warms it. @throws if no tier of it can be served. */
+  /** Warms it, the larger tiers once the smallest has given its golden text. @throws if it does not, once all is closed again. */
   prove(): Promise<void>;
+  close(): Promise<void>;
 }
+
+/** It is whole in no way that another attempt would change. */
+export class BrokenReleaseError extends Error {}
 
 export async function openRelease(config: Config, common: Common, id: string, firstThread?: Worker): Promise<RunningRelease> {
   const logger = common.logger.child({ release: id });
   const { artifacts, decisionLog } = config;
   const own = { artifacts: releaseAt(artifacts, id), pool: halved(config.pool), decisionLog: decisionLog && `${decisionLog}.${id}` };
   const deployment = await deploy({ ...config, ...own }, { common: { ...common, logger }, ...(firstThread && { firstThread }) });
-  const { app, drain, engine, decisions, readiness } = deployment;
+  const { app, drain, engine, decisions } = deployment;
   const close = async () => {
     await engine.close();
     await decisions?.close();
@@ -29,12 +33,16 @@ export async function openRelease(config: Config, common: Common, id: string, fi
     id,
     deployment,
     fetch: app.fetch,
+    close,
     prove: async () => {
-      await warmUp(deployment);
-      const [smallest] = engine.manifests;
-      if (smallest !== undefined && ['reproduced', 'diverges'].includes((await readiness.prove(smallest.id)).golden)) return;
-      await close();
-      throw new Error(`release ${id} has no tier that gives its golden text`);
+      try {
+        await warmSmallest(deployment);
+        await proveSmallest(id, deployment);
+        await warmRest(deployment);
+      } catch (error) {
+        await close();
+        throw error;
+      }
     },
     retire: async () => {
       await drain.start();
@@ -42,6 +50,17 @@ export async function openRelease(config: Config, common: Common, id: string, fi
       logger.info({}, 'release retired');
     },
   };
+}
+
+async function proveSmallest(id: string, { engine, readiness }: Deployment): Promise<void> {
+  const [smallest] = engine.manifests;
+  if (smallest === undefined) throw new BrokenReleaseError(`release ${id} has no usable tier`);
+  const { golden } = await readiness.prove(smallest.id);
+  if (golden === 'reproduced' || golden === 'diverges') return;
+  const { state, reason = 'it does not give its golden text' } = engine.status().find((tier) => tier.id === smallest.id)!;
+  const message = `release ${id}: its smallest tier, ${smallest.id}, cannot be served: ${reason}`;
+  // One that is cold after all could not be had just now.
+  throw golden === 'differs' || state === 'quarantined' ? new BrokenReleaseError(message) : new Error(message);
 }
 
 /** Two releases may be in memory at a time. */

@@ -20,7 +20,7 @@ export function planCompletion(body: CompletionRequest, arrival: Arrival, manife
   const target = targetOf(body, arrival, manifests, budgetDefaults);
   const suffix = body.suffix ? new TextEncoder().encode(body.suffix) : undefined;
   const able = suffix === undefined ? target.manifests : target.manifests.filter(({ infill }) => infill === true);
-  if (able.length === 0) throw noInfillModel(body.model);
+  if (suffix !== undefined && able.length === 0) throw noInfillModel(body.model);
 
   const sampling = samplingOf(body, grammar, logprobs);
   const texts = textsOf(body.prompt);

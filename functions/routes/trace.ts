@@ -4,6 +4,7 @@ import { formatTraceparent } from '../tracing/trace-context.js';
 import { type RequestSpan, type Tracer, unrecorded } from '../tracing/tracer.js';
 import { type Admitted, type AnswerShape, type Closing, finishReason } from './answer.js';
 import type { App } from './context.js';
+import { likeliest } from './likeliest.js';
 import { AUTO_MODEL } from './plan.js';
 
 export function traceRequests(app: App, tracer: Tracer = unrecorded): void {
@@ -23,7 +24,7 @@ export function traceAnswer(span: RequestSpan | undefined, shape: AnswerShape, {
     requestModel: plan.route.tier === AUTO ? AUTO_MODEL : plan.route.tier,
     choices: plan.n,
     sampling: plan.sampling,
-    finishReasons: results.map(({ stopCause }) => finishReason(stopCause)),
+    finishReasons: likeliest(results, plan).map((index) => finishReason(results[index]!.stopCause)),
     report,
     usage,
     askedAtMs,

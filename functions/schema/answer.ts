@@ -21,7 +21,7 @@ export const usageSchema = z
       cached_tokens: z.int().meta({ description: 'Of the prompt, what had been read for an earlier one with the same beginning and the same key.' }),
     }),
   })
-  .openapi('Usage', { description: 'In bytes: one token is one byte, or a mark in a chat that says whose turn begins or ends.' });
+  .openapi('Usage', { description: 'In bytes: one token is one byte, or a mark: in a chat of whose turn begins or ends, around a gap that is filled, or of where an echoed prompt begins.' });
 
 /** A union: the document generator has no other way to write a reference that may be null. */
 export const usageOfChunk = z.union([usageSchema, z.null()]).optional();

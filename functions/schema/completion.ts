@@ -14,8 +14,8 @@ import { DEFAULT_MAX_BYTES, MAX_BYTES, MAX_CHOICES, hasWordsOrForm, STREAM_OPTIO
 export const MAX_PROMPTS = 16;
 const MAX_TEXTS = 16;
 const MAX_LOGPROBS = 5;
-/** Of all prompts whose bytes an answer tells the log-probabilities of: each byte takes some hundred of its JSON. */
-const MAX_SCORED_BYTES = 65_536;
+/** Of all prompts whose bytes an answer tells the log-probabilities of, and as many again for each alternative: each takes some fifty bytes of JSON. */
+const MAX_TOLD = 131_072;
 
 /** Longer than any context; a text, which costs less to read, may be as long as a body. */
 const MAX_PROMPT_NUMBERS = 65_536;
@@ -105,7 +105,7 @@ export const completionRequestSchema = fields
   .refine((body) => !body.best_of || countTexts(body) <= MAX_TEXTS, { path: ['best_of'], message: `expected at most ${MAX_TEXTS} texts of all prompts together` })
   .refine(({ max_tokens: most, echo }) => most !== 0 || echo === true, { path: ['max_tokens'], message: 'expected at least 1; 0 goes with echo: true' })
   .refine((body) => !body.suffix || !scoresPrompt(body), { path: ['suffix'], message: 'not together with echo and logprobs: what is echoed is not what the model reads' })
-  .refine((body) => countScored(body) <= MAX_SCORED_BYTES, { path: ['echo'], message: `with logprobs expected at most ${MAX_SCORED_BYTES} bytes of all prompts together` })
+  .refine((body) => countScored(body) * (1 + (body.logprobs ?? 0)) <= MAX_TOLD, { path: ['echo'], message: `with logprobs expected at most ${MAX_TOLD} of the prompts' bytes and alternatives together` })
   .openapi('CompletionRequest');
 
 export type CompletionRequest = z.infer<typeof completionRequestSchema>;

@@ -59,7 +59,7 @@ export const textRequestFields = {
     description: 'What the logit of a byte loses for each time that the text written so far has it. A token is a byte here, and common bytes come often: 0.1 is much.',
   }),
   presence_penalty: z.number().min(-2).max(2).nullish().meta({ description: 'What the logit of a byte loses once the text written so far has it.' }),
-  repetition_penalty: z.number().gt(0).max(2).nullish().meta({
+  repetition_penalty: z.number().min(0.01).max(2).nullish().meta({
     description: 'The logit of a byte that the prompt or the text written so far has is divided by this if positive, else multiplied; 1 is off. A token is a byte: after a few words most letters have been seen.',
   }),
   n: z.int().min(1).max(MAX_CHOICES).nullish().meta({ description: 'Texts for each prompt; 1 if absent.' }),

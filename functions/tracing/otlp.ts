@@ -37,7 +37,7 @@ export function otlpTracer({ tracesUrl, serviceName }: OtlpOptions, onProblem: (
     begin: (request) => new OtlpSpan(tracer, request),
     close: async () => {
       const flushed = provider.shutdown().then(() => true, () => false);
-      if (!(await Promise.race([flushed, sleep(LONGEST_FLUSH_MS, false)]))) onProblem('the last spans could not be sent');
+      if (!(await Promise.race([flushed, sleep(LONGEST_FLUSH_MS, false, { ref: false })]))) onProblem('the last spans could not be sent');
     },
   };
 }

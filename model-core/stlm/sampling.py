@@ -8,6 +8,9 @@ import numpy as np
 
 VOCABULARY = 272
 
+LEAST_TEMPERATURE = 1e-4
+"""That the filters see: divided by less, logits leave the range in which the graph tells the refused from the rest."""
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -49,7 +52,7 @@ class Sampling:
 
     def row(self) -> np.ndarray:
         """float32 [1, 7]: the graph's `sampler`; zeros where nothing is asked."""
-        filters = (self.temperature, self.top_p, self.top_k or VOCABULARY, self.min_p) if self.filters else (1, 1, VOCABULARY, 0)
+        filters = (max(LEAST_TEMPERATURE, self.temperature), self.top_p, self.top_k or VOCABULARY, self.min_p) if self.filters else (1, 1, VOCABULARY, 0)
         penalties = (self.frequency_penalty, self.presence_penalty, self.repetition_penalty)
         asked = self.filters or self.penalises
         return np.array([(*filters, *penalties) if asked else [0] * 7], np.float32)

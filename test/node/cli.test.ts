@@ -39,6 +39,14 @@ describe('stlm complete', () => {
     expect(remote).toEqual(local);
   });
 
+  test('is held by no Redis and no collector that a server would use', async () => {
+    const keys = join(cache, 'keys.json');
+    await writeFile(keys, JSON.stringify({ keys: [{ name: 'web', sha256: 'a'.repeat(64), requests_per_minute: 10 }] }));
+    const away = { STLM_KEYS: keys, STLM_REDIS_URL: 'redis://127.0.0.1:9', OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9' };
+    const child = spawn(process.execPath, ['dist/functions/entries/stlm.js', 'complete', 'Once upon', ...greedy], { env: { ...process.env, ...here(), ...away }, stdio: 'ignore', timeout: 20_000 });
+    expect((await once(child, 'exit'))[0]).toBe(0);
+  }, 30_000);
+
   test('reads its prompt from standard input, and says on standard error what it took', async () => {
     const given = await stlm(['complete', 'Once upon', ...greedy], { STLM_URL: server.url });
     const read = await stlm(['complete', '--report', ...greedy], { STLM_URL: server.url, input: 'Once upon' });

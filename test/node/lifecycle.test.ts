@@ -2,11 +2,12 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cp, mkdtemp, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
-import { describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startServer } from '../server-process.js';
 import { tieredModels } from './engine-models.js';
 import { readChunks } from './http/sse.js';
@@ -118,5 +119,38 @@ describe('a server that cannot start', () => {
     const [printed, [code]] = await Promise.all([text(server.stderr), once(server, 'exit')]);
     expect(code).toBe(1);
     expect(printed.trim().split('\n')).toEqual([expect.stringContaining(reason)]);
+  });
+
+  describe('is held by nothing that it had opened', () => {
+    let folder: string;
+    let taken: Server;
+    beforeAll(async () => {
+      folder = await mkdtemp(join(tmpdir(), 'stlm-keys-'));
+      await writeFile(join(folder, 'keys.json'), JSON.stringify({ keys: [{ name: 'web', sha256: 'a'.repeat(64), requests_per_minute: 10 }] }));
+      taken = createServer().listen(0, '127.0.0.1');
+      await once(taken, 'listening');
+    });
+    afterAll(async () => {
+      taken.close();
+      await rm(folder, { recursive: true });
+    });
+    const takenPort = () => String((taken.address() as AddressInfo).port);
+
+    test.each<[string, () => Record<string, string>]>([
+      ['a port that is taken', () => ({ PORT: takenPort() })],
+      ['an agent’s port that is taken', () => ({ STLM_AGENT_PORT: takenPort() })],
+      ['a tier that there is not', () => ({ STLM_POLICY: 'fixed:nope' })],
+      ['a store that there is not', () => ({ STLM_ARTIFACTS: 'no/such/folder' })],
+      ['a decision log without a folder', () => ({ STLM_DECISION_LOG: 'no/such/folder/log' })],
+    ])('for %s, however it is started', async (_what, environment) => {
+      const away = { STLM_KEYS: join(folder, 'keys.json'), STLM_REDIS_URL: 'redis://127.0.0.1:9', OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:9' };
+      const env = { ...process.env, PORT: '0', STLM_ARTIFACTS: 'test/fixtures/models', ...away, ...environment() };
+      const ends = [['node.js'], ['stlm.js', 'serve']].map(async ([entry, ...args]) => {
+        const server = spawn(process.execPath, [`dist/functions/entries/${entry}`, ...args], { env, stdio: 'ignore', timeout: 20_000 });
+        return ((await once(server, 'exit')) as [number | null])[0];
+      });
+      // Null: it had to be killed.
+      expect(await Promise.all(ends)).toEqual([1, 1]);
+    }, 30_000);
   });
 });

@@ -2,6 +2,7 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { BUCKET, type S3Server, startS3 } from '../s3-server.js';
 import { type ServerProcess, startServer } from '../server-process.js';
@@ -102,7 +103,13 @@ describe('an alias that moves under load', { timeout: 360_000 }, () => {
     const release = await models('push', source, store);
     await rm(source, { recursive: true });
     await models('alias', store, 'stable', release);
-    await expect.poll(() => server.output.join('\n'), SOON).toContain(`release ${release} has no tier that gives its golden text`);
+    await expect.poll(() => server.output.join('\n'), SOON).toContain(`release ${release}: its smallest tier, stlm-small, cannot be served: it does not give its golden text`);
+    const opened = () => server.output.filter((line) => line.includes(release) && line.includes('release opened')).length;
+    // Several looks at the aliases later.
+    await sleep(1_500);
+    expect(opened()).toBe(1);
+    server.process.kill('SIGUSR2');
+    await expect.poll(opened, SOON).toBe(2);
     expect(await serving()).toBe(first);
     await models('alias', store, 'stable', first);
   });
@@ -127,4 +134,42 @@ test('a canary gets its share of the requests, and then none', async () => {
 test('/readyz, /v1/models and /metrics are those of the stable release', async () => {
   expect(await (await fetch(`${server.url}/readyz`)).json()).toMatchObject({ ready: true, tiers: [{ id: 'stlm-small', state: 'ready' }] });
   expect(await (await fetch(`${server.url}/metrics`)).text()).toMatch(/stlm_tier_state\{tier="stlm-small",state="ready"\} 1/);
+});
+
+test('a command without a server writes with the stable release', async () => {
+  const { code, out, err } = await stlm(['complete', 'Once', '--max-tokens', '8', '--budget', '60s'], { ...s3.environment, STLM_ARTIFACTS: store, STLM_CACHE: folder });
+  expect([code, err, out.length > 0]).toEqual([0, '', true]);
+});
+
+describe('asked to stop during a roll-over', { timeout: 180_000 }, () => {
+  const restarted = async () => {
+    await server.stop();
+    await models('alias', store, 'stable', first);
+    server = await startServer({ ...s3.environment, STLM_ARTIFACTS: store, STLM_RELEASE_POLL_S: '0.2', STLM_CACHE: folder });
+  };
+
+  test('a server finishes the texts of both releases, and ends', async () => {
+    await restarted();
+    const long = () => ask(true, { max_tokens: 4_096, regex: '[a-z]{4000}' });
+    const before = long();
+    await models('alias', store, 'stable', second);
+    await expect.poll(serving, SOON).toBe(second);
+    const after = long();
+    // It has been taken in by the time that a later one is answered.
+    await serving();
+    const stopped = server.stop();
+    expect(await Promise.all([before, after])).toEqual([first, second].map((release) => ({ status: 200, release, whole: true })));
+    expect(await stopped).toBe(0);
+  });
+
+  test('a server gives up the release that is on its way up', async () => {
+    await restarted();
+    const long = ask(true, { max_tokens: 4_096, regex: '[a-z]{4000}' });
+    await models('alias', store, 'stable', second);
+    await expect.poll(() => server.output.some((line) => line.includes(second) && line.includes('release opened')), { ...SOON, interval: 5 }).toBe(true);
+    const stopped = server.stop();
+    expect(await long).toEqual({ status: 200, release: first, whole: true });
+    expect(await stopped).toBe(0);
+    expect(server.output.join('\n')).not.toContain('not followed');
+  });
 });

@@ -74,6 +74,14 @@ describe('a draining server', () => {
     await draining;
   });
 
+  test('tells everyone who asked that it is drained', async () => {
+    const stream = await request(true);
+    const draining = [server.drain.start(), server.drain.start()];
+    finish();
+    await readChunks(stream);
+    expect(await Promise.all([...draining, server.drain.start()])).toHaveLength(3);
+  });
+
   test('waits for a request whose body it has begun to read', async () => {
     const { stream, finish: finishBody } = slowBody({ model: 'stlm-auto', prompt: 'say' });
     const answer = fetch(`${server.url}/v1/completions`, { method: 'POST', body: stream, duplex: 'half' } as RequestInit);
