@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
+import { brokenPages } from '../pages.js';
 import { startServer } from '../server-process.js';
 
 test('the bundled server does what the built one does: text, grammars in their thread, and the pages', async () => {
@@ -9,6 +10,6 @@ test('the bundled server does what the built one does: text, grammars in their t
   const body = JSON.stringify({ model: 'stlm-auto', prompt: 'Once', max_tokens: 8, latency_budget_ms: 60_000, regex: '[0-9]{8}' });
   const answer = await fetch(`${server.url}/v1/completions`, { method: 'POST', body });
   expect(await answer.json()).toMatchObject({ choices: [{ text: expect.stringMatching(/^[0-9]{8}$/) }] });
-  for (const page of ['/', '/playground/style.css', '/playground/main.js', '/client/index.js']) expect((await fetch(server.url + page)).status).toBe(200);
+  expect(await brokenPages(server.url)).toEqual([]);
   expect(await server.stop()).toBe(0);
 });

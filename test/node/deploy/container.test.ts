@@ -1,22 +1,27 @@
 /** The images' recipes, and the folder that becomes the server's image: that it serves where nothing else is. */
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { DockerfileParser } from 'dockerfile-ast';
 import { validate } from 'dockerfile-utils';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { brokenPages } from '../../pages.js';
 import { startServer } from '../../server-process.js';
 
 const run = promisify(execFile);
 
 describe.each(['deploy/container/Dockerfile', 'deploy/lambda/Dockerfile'])('%s', (path) => {
-  const text = readFileSync(path, 'utf8');
+  const recipe = readFileSync(path, 'utf8');
 
   test('is what a builder understands', () => {
-    expect(validate(text).map(({ message, range }) => `line ${range.start.line + 1}: ${message}`)).toEqual([]);
+    expect(validate(recipe).map(({ message, range }) => `line ${range.start.line + 1}: ${message}`)).toEqual([]);
   });
 
   test('copies from the repository what is there, and what its ignore file lets through', () => {
@@ -24,7 +29,7 @@ describe.each(['deploy/container/Dockerfile', 'deploy/lambda/Dockerfile'])('%s',
       .split('\n')
       .filter((line) => line.startsWith('!'))
       .map((line) => line.slice(1));
-    const copied = DockerfileParser.parse(text)
+    const copied = DockerfileParser.parse(recipe)
       .getCOPYs()
       .filter((copy) => copy.getFlags().length === 0)
       .flatMap((copy) => copy.getArguments().slice(0, -1).map((argument) => argument.getValue()));
@@ -50,15 +55,30 @@ describe("the folder of the server's image", () => {
   });
   afterAll(() => rm(folder, { recursive: true }));
 
-  test('serves, with the direct binding, and its page', async () => {
+  test('serves, with the direct binding, and its pages', async () => {
     const server = await startServer({ STLM_CACHE: join(folder, 'cache') }, { folder });
     const body = JSON.stringify({ model: 'stlm-auto', prompt: 'Once', max_tokens: 8, latency_budget_ms: 10_000 });
     expect((await fetch(`${server.url}/v1/completions`, { method: 'POST', body })).status).toBe(200);
-    for (const path of ['/', '/playground/style.css', '/playground/main.js', '/client/index.js', '/openapi.json', '/metrics']) {
-      expect({ path, status: (await fetch(server.url + path)).status }).toEqual({ path, status: 200 });
-    }
+    expect(await brokenPages(server.url)).toEqual([]);
+    for (const path of ['/openapi.json', '/metrics']) expect({ path, status: (await fetch(server.url + path)).status }).toEqual({ path, status: 200 });
     expect(server.output.join('\n')).not.toContain('no direct binding');
     expect(await server.stop()).toBe(0);
+  });
+
+  test('sends traces where there is a collector', async () => {
+    let said: (traces: string) => void;
+    const traces = new Promise<string>((resolve) => (said = resolve));
+    const collector = createServer(async (request, response) => {
+      said(await text(request));
+      response.end('{}');
+    }).listen(0, '127.0.0.1');
+    await once(collector, 'listening');
+    const endpoint = `http://127.0.0.1:${(collector.address() as AddressInfo).port}`;
+    const server = await startServer({ STLM_CACHE: join(folder, 'cache'), OTEL_EXPORTER_OTLP_ENDPOINT: endpoint }, { folder });
+    await fetch(`${server.url}/v1/models`);
+    expect(await server.stop()).toBe(0);
+    expect(await traces).toContain('GET /v1/models');
+    collector.close();
   });
 
   test('has the other binding and the Lambda handlers too', async () => {
