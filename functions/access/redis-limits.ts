@@ -33,6 +33,8 @@ export function countInRedis(url: string, log: RedisLog): SharedCounters {
     maxRetriesPerRequest: 0,
     socketTimeout: LONGEST_SILENCE_MS,
     connectTimeout: LONGEST_CONNECT_MS,
+    // Else its timer holds a process that ends while Redis is away for two seconds.
+    disconnectTimeout: LONGEST_SILENCE_MS,
     retryStrategy: (attempt) => Math.min(100 * attempt, MOST_RECONNECT_DELAY_MS),
   });
   logOutages(client, log);

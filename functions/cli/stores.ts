@@ -46,9 +46,9 @@ export function releaseIdOf(text: string): string {
 /** Of a store with releases, the named one. */
 export async function openReleased(location: StoreLocation, release: string): Promise<ArtifactStore> {
   if (release === 'stable') return openStore(await stableAt(location));
+  if (release !== 'canary') return openStore(releaseAt(location, releaseIdOf(release)));
   const store = await openStore(location);
   const aliases = await readAliases(store);
-  if (release !== 'canary') return openStore(releaseAt(location, releaseIdOf(release)));
   if (aliases === undefined) return store;
   const id = aliases.canary?.release;
   if (id === undefined) throw new Error('there is no canary');
