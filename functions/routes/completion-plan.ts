@@ -31,7 +31,8 @@ export function planCompletion(body: CompletionRequest, arrival: Arrival, manife
   const prompts = new Map(able.map((manifest) => [manifest.id, texts.map((text) => promptOf(text, manifest))]));
   const scores = scoresPrompt(body);
   const route = routeRequest(body, arrival, { ...target, manifests: able }, {
-    promptBytes: Math.max(...[...prompts.values()].flat().map(({ ids }) => ids.length)),
+    // There may be no tier at all, which is the router's to say.
+    promptBytes: Math.max(0, ...[...prompts.values()].flat().map(({ ids }) => ids.length)),
     promptPatches: Object.fromEntries(Array.from(prompts, ([tier, sized]) => [tier, Math.max(...sized.map(({ patches }) => patches))])),
     ...(scores && { scoredPatches: Math.max(...texts.map(({ bytes }) => countPromptPatches(bytes))) }),
     generations: texts.length * tries,

@@ -69,6 +69,14 @@ describe("the router's refusals", () => {
     expect(await response.json()).toMatchObject({ error: { code: 'tier_unavailable' } });
   });
 
+  test('a server without any tier answers the same, and blames no suffix that was not given', async () => {
+    server = await listen(new ScriptedEngine(says([]), []));
+    const response = await server.post('/v1/completions', valid);
+    expect(response.status).toBe(503);
+    expect(await response.json()).toMatchObject({ error: { code: 'tier_unavailable' } });
+    expect(server.records).toMatchObject([{ event: 'decision', request: { promptBytes: 0 } }]);
+  });
+
   test('a dry run reports a refusal instead of being refused', async () => {
     await refusing({ kind: 'infeasible', cheapestMs: 12.3, tiers: [] });
     const response = await server.post('/v1/route', { ...valid, latency_budget_ms: 1 });
