@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path';
 import { tierId } from '../schema/manifest.js';
 import { syncFolder, writeDurably } from './durable.js';
 import { ArtifactMissingError, ArtifactUnavailableError } from './errors.js';
-import type { Content, StoredFile, WritableStore } from './store.js';
+import type { StoredFile, WritableStore } from './store.js';
 
 export class FolderStore implements WritableStore {
   readonly #folder: string;
@@ -35,7 +35,7 @@ export class FolderStore implements WritableStore {
     return (await stat(join(this.#folder, path)).catch(() => undefined))?.size === bytes;
   }
 
-  async put(path: string, { chunks }: Content): Promise<void> {
+  async put(path: string, { chunks }: { readonly chunks: Parameters<typeof writeDurably>[1] }): Promise<void> {
     const target = join(this.#folder, path);
     const partial = `${target}.${randomUUID()}.part`;
     await mkdir(dirname(target), { recursive: true });

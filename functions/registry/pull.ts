@@ -31,10 +31,13 @@ export async function pullTier(store: ArtifactStore, signed: SignedManifest, fol
   const { manifest, text, signature } = signed;
   const tier = manifest.id;
   const target = join(folder, tier);
-  const there = await textIfAny(new FolderStore(folder), manifestPath(tier));
+  const held = new FolderStore(folder);
+  const there = await textIfAny(held, manifestPath(tier));
   if (there !== undefined) {
     if (there !== text) throw new ArtifactCorruptError(`${target} has another version of ${tier}: remove it, or pull into another folder`);
     for (const file of manifest.files) await verifyFile(join(target, file.name), file);
+    // It may have been signed since, or by another key.
+    if (signature !== undefined && signature !== (await textIfAny(held, signaturePath(tier)))) await held.put(signaturePath(tier), { chunks: [Buffer.from(signature)] });
     return false;
   }
   await mkdir(folder, { recursive: true });

@@ -22,13 +22,20 @@ export function newKeys(): { readonly privateKeyPem: string; readonly publicKey:
   return { privateKeyPem, publicKey: publicKeyOf(privateKeyPem) };
 }
 
+/** @throws {Error} where it is none, or one for other signatures. */
+function privateKey(pem: string): KeyObject {
+  const key = createPrivateKey(pem);
+  if (key.asymmetricKeyType !== 'ed25519') throw new Error(`the private key is for ${key.asymmetricKeyType}, expected ed25519 (\`stlm models keygen\` makes one)`);
+  return key;
+}
+
 export function publicKeyOf(privateKeyPem: string): string {
-  return createPublicKey(createPrivateKey(privateKeyPem)).export({ format: 'jwk' }).x!;
+  return createPublicKey(privateKey(privateKeyPem)).export({ format: 'jwk' }).x!;
 }
 
 /** Base64, with a line's end. */
 export function signManifest(manifest: string, privateKeyPem: string): string {
-  return `${sign(null, Buffer.from(manifest), createPrivateKey(privateKeyPem)).toString('base64')}\n`;
+  return `${sign(null, Buffer.from(manifest), privateKey(privateKeyPem)).toString('base64')}\n`;
 }
 
 /** @param signature undefined where there is none. @throws {ArtifactCorruptError} unless one of the keys has signed these bytes. */

@@ -1,4 +1,5 @@
 /** `stlm models` as a shell runs it, with folders and a real S3-compatible server. */
+import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
@@ -159,6 +160,27 @@ describe('a signature', () => {
     expect(tiers).toContainEqual(expect.objectContaining({ id: 'stlm-large', state: 'quarantined', reason: 'manifest: none of the trusted keys has signed it' }));
     expect(await server.stop()).toBe(0);
     await rm(source, { recursive: true });
+  });
+
+  test('made after a tier was pulled is brought by the next pull', async () => {
+    const [source, copy, key] = ['source', 'copy', 'release.pem'].map((name) => join(folder, name)) as [string, string, string];
+    await writeArtifact(source, 'stlm-10m', model);
+    await stlm(['models', 'pull', source, copy]);
+    const trusting = { STLM_TRUSTED_KEYS: (await stlm(['models', 'keygen', key])).out.trim() };
+    await stlm(['models', 'sign', source, '--key', key]);
+    expect(await stlm(['models', 'pull', source, copy], trusting)).toMatchObject({ code: 0, out: `stlm-10m was already in ${copy}\n` });
+    expect(await stlm(['models', 'verify', copy], trusting)).toMatchObject({ code: 0, err: '' });
+  });
+
+  test.each([
+    ['RSA', generateKeyPairSync('rsa', { modulusLength: 2_048 })],
+    ['P-256', generateKeyPairSync('ec', { namedCurve: 'P-256' })],
+  ])('is not made with a key for %s', async (_, { privateKey }) => {
+    await writeArtifact(folder, 'stlm-10m', model);
+    const key = join(folder, 'other.pem');
+    await writeFile(key, privateKey.export({ format: 'pem', type: 'pkcs8' }));
+    expect(await stlm(['models', 'sign', folder, '--key', key])).toEqual({ code: 1, out: '', err: expect.stringMatching(/^stlm: the private key is for \w+, expected ed25519/) });
+    expect(await readdir(join(folder, 'stlm-10m'))).not.toContain('manifest.json.sig');
   });
 
   test('needs a key that nobody else reads and that is not written over', async () => {
