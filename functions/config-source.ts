@@ -51,8 +51,16 @@ function asObject(json: string, path: string): object {
   throw new ConfigError(`the configuration file ${path} is not an object of settings`);
 }
 
+/** Lists that may be empty, and their word for it: an empty text is no setting. */
+const EMPTY_LISTS: Readonly<Record<string, string>> = { STLM_PRELOAD: 'none' };
+
 /** As the environment would have it, so that one schema reads both. */
 function asText(name: string, value: unknown, path: string): string {
+  if (Array.isArray(value) && value.length === 0) {
+    const none = EMPTY_LISTS[name];
+    if (none === undefined) throw new ConfigError(`${name}: the list is empty; leave it out for the default (from ${path})`);
+    return none;
+  }
   if (Array.isArray(value) && value.every((one) => typeof one === 'string')) return value.join(',');
   if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') return String(value);
   throw new ConfigError(`${name}: expected a text, a number, true or false, or a list of texts (from ${path})`);

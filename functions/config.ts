@@ -25,7 +25,6 @@ const tiers = z
   .pipe(z.array(tierId));
 /** Some, or a word for all of them or for none. */
 const tierList = z.union([z.literal('all'), z.literal('none').transform(() => []), tiers]);
-/** `name=model`, separated by commas. */
 const httpUrl = z.url({ protocol: /^https?$/ });
 const trustedKeys = z.string().transform((list, context) => {
   try {
@@ -213,13 +212,14 @@ function defaultText(value: unknown): string {
   return value === undefined || value instanceof Map ? '' : String(value);
 }
 
-/** An address may carry a password, or a token in its query. */
+/** An address may carry a password, or a token in its query or its fragment. */
 function withoutSecrets(text: string): string {
   if (!URL.canParse(text)) return text;
   const url = new URL(text);
-  if (url.username === '' && url.password === '' && url.search === '') return text;
+  if (url.username === '' && url.password === '' && url.search === '' && url.hash === '') return text;
   if (url.username !== '' || url.password !== '') [url.username, url.password] = ['***', ''];
   if (url.search !== '') url.search = '***';
+  if (url.hash !== '') url.hash = '***';
   return url.href;
 }
 

@@ -31,7 +31,8 @@ type Located = { readonly location: StoreLocation; readonly problem?: never } | 
 
 /** A folder, an http(s) address, or `s3://bucket/prefix`. */
 export function locate(address: string, { tiers, s3 }: StoreSettings): Located {
-  if (/^https?:\/\//.test(address)) return URL.canParse(address) ? { location: { kind: 'http', base: new URL(address), tiers } } : { problem: `${address} is no address` };
+  // Never repeated: it may have a password.
+  if (/^https?:\/\//.test(address)) return URL.canParse(address) ? { location: { kind: 'http', base: new URL(address), tiers } } : { problem: 'expected an http(s) address' };
   if (!address.startsWith('s3:')) return { location: { kind: 'folder', path: address } };
   const [, bucket, prefix = ''] = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:\/([\w./-]*?))?\/*$/.exec(address) ?? [];
   if (bucket === undefined) return { problem: 'expected s3://bucket/prefix' };

@@ -63,6 +63,10 @@ describe('the configuration', () => {
     expect(() => readConfig({ [name]: value })).toThrow(name);
   });
 
+  test('does not repeat a wrong address, which may have a password', () => {
+    expect(() => readConfig({ STLM_ARTIFACTS: 'https://me:hush@models.test:port/a' })).toThrow(/^STLM_ARTIFACTS: expected an http\(s\) address \(from environment\)$/);
+  });
+
   test('takes other names of models', () => {
     expect([...readConfig({ STLM_ALIASES: 'gpt-4o-mini=stlm-auto, gpt-4o = stlm-100m@2s' }).aliases]).toEqual([['gpt-4o-mini', 'stlm-auto'], ['gpt-4o', 'stlm-100m@2s']]);
   });
@@ -110,12 +114,17 @@ describe('a configuration file', () => {
     ['an unknown name', { STLM_THREAD: 1 }, /^STLM_THREAD: no such setting \(from \S+stlm\.json\)$/],
     ['a name that only the environment may say', { STLM_CONFIG: 'other.json' }, /^STLM_CONFIG: no such setting/],
     ['a value that is no text', { STLM_KEYS: { name: 'web' } }, /^STLM_KEYS: expected a text.*\(from \S+stlm\.json\)$/],
+    ['an empty list where none can be meant', { STLM_TIERS: [] }, /^STLM_TIERS: .*empty.*\(from \S+stlm\.json\)$/],
     ['no object', '[]', /stlm\.json is not an object/],
     ['no JSON', '{"PORT": 80', /stlm\.json is not valid JSON/],
   ])('with %s is refused by name and place', async (_, content, message) => {
     const read = async () => readConfig({}, await fileOf(content));
     await expect(read()).rejects.toThrow(ConfigError);
     await expect(read()).rejects.toThrow(message);
+  });
+
+  test('with an empty list of tiers to preload preloads none', async () => {
+    expect(readConfig({}, await fileOf({ STLM_PRELOAD: [] })).pool.preload).toEqual([]);
   });
 
   test('blames the environment for its own mistakes', async () => {
@@ -131,7 +140,7 @@ describe('a configuration file', () => {
 
 describe('the printed configuration', () => {
   const file = { path: 'stlm.json', settings: { STLM_POLICY: 'cost-first', PORT: '1' } };
-  const printed = describeConfig({ PORT: '2', STLM_ARTIFACTS: 'https://me:hush@models.test/a?token=hush' }, file);
+  const printed = describeConfig({ PORT: '2', STLM_ARTIFACTS: 'https://me:hush@models.test/a?token=hush#hush' }, file);
 
   test.each([
     ['PORT', '2', 'environment'],
@@ -152,7 +161,7 @@ describe('the printed configuration', () => {
   });
 
   test('has no secret of an address', () => {
-    expect(printed).toContain('STLM_ARTIFACTS=https://***@models.test/a?***');
+    expect(printed).toContain('STLM_ARTIFACTS=https://***@models.test/a?***#***');
     expect(printed).not.toContain('hush');
   });
 });
