@@ -72,10 +72,14 @@ describe.skipIf(leftOut)('limits that are shared through Redis', () => {
   test('hold nobody up while Redis is there and says nothing', async () => {
     const { limits } = await replica();
     redis.process.kill('SIGSTOP');
-    const startMs = performance.now();
-    for (let index = 0; index < 10; index += 1) expect((await limits.take('requests', web, 1))!.granted).toBe(true);
-    // Ten silent commands would take a second and more; one shows that the others are not worth waiting for.
-    expect(performance.now() - startMs).toBeLessThan(1_000);
+    const waitsMs: number[] = [];
+    for (let index = 0; index < 10; index += 1) {
+      const startMs = performance.now();
+      expect((await limits.take('requests', web, 1))!.granted).toBe(true);
+      waitsMs.push(performance.now() - startMs);
+    }
+    // A silent command takes 100 ms at least; one shows that the others are not worth waiting for.
+    expect(waitsMs.toSorted((a, b) => a - b)[5]).toBeLessThan(100);
   });
 });
 
