@@ -2,9 +2,10 @@
 import { rm, writeFile, mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { sha256Hex } from '../../../functions/access/keys.js';
 import type { Completion } from '../../../functions/schema/completion.js';
+import type { RouteAnswer } from '../../../functions/schema/route.js';
 import { functionUrl, httpApi, loadBalancer, type Posted, restApi } from './events.js';
 import { FunctionProcess } from './function-process.js';
 
@@ -80,22 +81,32 @@ test('a stream comes piece by piece, behind its status and headers', async () =>
   expect(body).toMatch(/^data: .*data: \[DONE\]\n\n$/s);
 });
 
-test.each([
-  ['is still warm', {}, 'warm'],
-  ['would be cold with an idle time as on a server, which runs out in the freeze', { STLM_IDLE_UNLOAD_S: '1' }, 'cold'],
-])('a tier that was loaded before a freeze %s', async (_state, settings, loadState) => {
-  const frozen = await FunctionProcess.start(settings);
-  const ask = async () => (JSON.parse((await frozen.whole(functionUrl(completion({ model: 'stlm-large' })))).body) as Completion).stlm;
-  expect((await ask()).load_state).toBe('cold');
-  // It is measured after the answer, and that is use.
-  await new Promise((resolve) => setTimeout(resolve, 1_000));
-  frozen.process.kill('SIGSTOP');
-  await new Promise((resolve) => setTimeout(resolve, 2_500));
-  frozen.process.kill('SIGCONT');
-  // The timer that was due in the freeze has its turn before the next event.
-  await new Promise((resolve) => setTimeout(resolve, 500));
-  expect((await ask()).load_state).toBe(loadState);
-  await frozen.stop();
+describe('a tier that was loaded before a freeze', () => {
+  let frozen: FunctionProcess;
+  afterEach(() => frozen.stop());
+  const largest = async <T>(path: string) => JSON.parse((await frozen.whole(functionUrl({ ...completion({ model: 'stlm-large' }), path }))).body) as T;
+  const loadState = async () => (await largest<Completion>('/v1/completions')).stlm.load_state;
+  const freeze = async (settings: Record<string, string>) => {
+    frozen = await FunctionProcess.start(settings);
+    expect(await loadState()).toBe('cold');
+    frozen.process.kill('SIGSTOP');
+    await new Promise((resolve) => setTimeout(resolve, 2_500));
+    frozen.process.kill('SIGCONT');
+  };
+
+  test('is still warm', async () => {
+    await freeze({});
+    // A timer that was due in the freeze has its turn before the next event.
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect(await loadState()).toBe('warm');
+  });
+
+  test('would be cold with an idle time as on a server, which runs out', async () => {
+    await freeze({ STLM_IDLE_UNLOAD_S: '1' });
+    // To ask for a forecast is no use of the tier; to measure it after its load is.
+    await expect.poll(async () => (await largest<RouteAnswer>('/v1/route')).tiers[0]!.load_ms).toBeGreaterThan(0);
+    expect(await loadState()).toBe('cold');
+  });
 });
 
 describe('who may ask', () => {
