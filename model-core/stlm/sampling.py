@@ -52,7 +52,8 @@ class Sampling:
 
     def row(self) -> np.ndarray:
         """float32 [1, 7]: the graph's `sampler`; zeros where nothing is asked."""
-        filters = (max(LEAST_TEMPERATURE, self.temperature), self.top_p, self.top_k or VOCABULARY, self.min_p) if self.filters else (1, 1, VOCABULARY, 0)
+        temperature = max(LEAST_TEMPERATURE, self.temperature)
+        filters = (temperature, self.top_p, self.top_k or VOCABULARY, self.min_p) if self.filters else (1, 1, VOCABULARY, 0)
         penalties = (self.frequency_penalty, self.presence_penalty, self.repetition_penalty)
         asked = self.filters or self.penalises
         return np.array([(*filters, *penalties) if asked else [0] * 7], np.float32)

@@ -167,9 +167,11 @@ describe('asked to stop during a roll-over', { timeout: 180_000 }, () => {
     const long = ask(true, { max_tokens: 4_096, regex: '[a-z]{4000}' });
     await models('alias', store, 'stable', second);
     await expect.poll(() => server.output.some((line) => line.includes(second) && line.includes('release opened')), { ...SOON, interval: 5 }).toBe(true);
+    // Before that a look may have met s3rver half way through writing the aliases; S3 itself shows only whole objects.
+    const before = server.output.length;
     const stopped = server.stop();
     expect(await long).toEqual({ status: 200, release: first, whole: true });
     expect(await stopped).toBe(0);
-    expect(server.output.join('\n')).not.toContain('not followed');
+    expect(server.output.slice(before).join('\n')).not.toContain('not followed');
   });
 });
