@@ -1,7 +1,7 @@
 """The choice of a byte as graph nodes: noise, and where a row asks for it penalties, bans and filters.
 
-A run in which no row asks costs one addition and one maximum a byte; a run without penalties does not count. Within a run that
-filters, a row that does not gets the neutral values.
+A run in which no row asks has a loop of its own, where it costs one addition and one maximum a byte: an `If` in each turn costs more
+than what is in it. A run without penalties does not count. Within a run that filters, a row that does not gets the neutral values.
 
     scores = penalised logits + noise                      noise is temperature x Gumbel + bias, from the host
     kept   = top-k, top-p and min-p of penalised logits / temperature, banned ids left out
@@ -36,23 +36,28 @@ class SamplerGraph:
     def __init__(self, g: GraphBuilder, vocabulary: int) -> None:
         self.g = g
         self.vocabulary = vocabulary
-        self.asked = g.op("Greater", g.op("ReduceMax", "sampler", keepdims=0), g.scalar(0, np.float32))
         rows_counted = g.op("Squeeze", g.op("Shape", "seen", start=0, end=1))
         self.counts = g.op("Greater", rows_counted, g.scalar(0, np.int64))
 
-    def choose(self, b: GraphBuilder, logits: str, noise: str, seen: str) -> tuple[str, str]:
+    def steps(self, steps: str) -> tuple[str, str]:
+        """Turns of the loop that chooses plainly, and of the one that filters: one of them none."""
+        g = self.g
+        asked = g.op("Greater", g.op("ReduceMax", "sampler", keepdims=0), g.scalar(0, np.float32))
+        none = g.scalar(0, np.int64)
+        return g.op("Where", asked, none, steps), g.op("Where", asked, steps, none)
+
+    def plain(self, b: GraphBuilder, logits: str, noise: str) -> str:
+        """The next id of each row, int64 [R]."""
+        return self.best(b, b.op("Add", logits, noise))
+
+    def filtered(self, b: GraphBuilder, logits: str, noise: str, seen: str) -> tuple[str, str]:
         """The next id of each row, int64 [R], and `seen` float32 [P, 2, 272] with it."""
-        plain, asked = b.child(), b.child()
-        filtering, penalising = asked.child(), asked.child()
-        token = self.best(plain, plain.op("Add", logits, noise))
-        plain_branch = self.branch(plain, "plain", token, plain.op("Identity", seen))
-        token = self.best(filtering, self.filtered(filtering, logits, noise))
+        filtering, penalising = b.child(), b.child()
+        token = self.best(filtering, self.scores(filtering, logits, noise))
         filter_branch = self.branch(filtering, "filter", token, filtering.op("Identity", seen))
-        token = self.best(penalising, self.filtered(penalising, self.penalised(penalising, logits, seen), noise))
+        token = self.best(penalising, self.scores(penalising, self.penalised(penalising, logits, seen), noise))
         penalty_branch = self.branch(penalising, "penalise", token, self.counted(penalising, seen, token, noise))
-        token, after = asked.op("If", self.counts, outputs=2, then_branch=penalty_branch, else_branch=filter_branch)
-        asked_branch = self.branch(asked, "asked", token, after)
-        token, after = b.op("If", self.asked, outputs=2, then_branch=asked_branch, else_branch=plain_branch)
+        token, after = b.op("If", self.counts, outputs=2, then_branch=penalty_branch, else_branch=filter_branch)
         return token, after
 
     @staticmethod
@@ -81,7 +86,7 @@ class SamplerGraph:
         present = b.op("Cast", b.op("Greater", generated, nothing), to=1)
         return b.op("Sub", b.op("Sub", repeated, b.op("Mul", frequency, generated)), b.op("Mul", presence, present))
 
-    def filtered(self, b: GraphBuilder, logits: str, noise: str) -> str:
+    def scores(self, b: GraphBuilder, logits: str, noise: str) -> str:
         """Scores with everything refused that is outside top-k, top-p or min-p."""
         g, refused = self.g, self.g.scalar(REFUSED, np.float32)
         temperature, top_p, top_k, min_p, *_ = self.settings(b)

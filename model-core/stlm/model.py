@@ -57,6 +57,8 @@ class Table(nn.Module):
     """Rows of `width` looked up by index; the last row is the padding row and stays zero."""
 
     precision: Precision = "fp32"
+    beside: tuple[Table, ...] = ()
+    """Tables that files store as one with this."""
 
     def __init__(self, rows: int, width: int, scale: float) -> None:
         super().__init__()
@@ -65,7 +67,7 @@ class Table(nn.Module):
 
     def forward(self, index: Tensor) -> Tensor:
         """`index` int64 [...] -> [..., width]; an index of `rows` gives zeros."""
-        weight = rounding.table(self.weight, self.precision)
+        weight = rounding.table(self.weight, self.precision, *(table.weight for table in self.beside))
         return F.embedding(index, weight, padding_idx=weight.shape[0] - 1)
 
 
@@ -245,6 +247,10 @@ class PatchLM(LanguageModel):
         if c.untied_tables:
             sizes = {"place": (c.cap * c.vocabulary, 0.4), "words": (c.words_rows, 0.0), "pairs": (c.pairs_rows, 0.0)}
             self.own.update({name: Table(rows, c.local_width, scale) for name, (rows, scale) in sizes.items()})
+        tables: list[Any] = [self, self.own] if c.untied_tables else [self]
+        for of in tables:
+            of.place.weight.data[rule.specials["pad"] :: c.vocabulary] = 0
+            of.words.beside, of.pairs.beside = (of.pairs,), (of.words,)
         self.lift = Linear(c.local_width, c.width)
         self.add_trunk(c)
         self.drop = Linear(c.width, c.local_width)

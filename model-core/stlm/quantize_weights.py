@@ -63,18 +63,43 @@ class Weights:
         if self.precision == "fp32":
             return builder.op("Gather", self.store(name, table)[0], index)
         if self.precision == "uint8":
-            scale = (np.maximum(np.abs(table).max(axis=0), 1e-12) / 127).astype(np.float32)
-            codes = (np.rint(table / scale) + 128).astype(np.uint8)
-            codes_name, scale_name, zero = self.store(name, codes, scale, np.full(table.shape[1], 128, np.uint8))
-            return builder.op("DequantizeLinear", builder.op("Gather", codes_name, index), scale_name, zero, axis=-1)
+            codes, scale, zero = self.store_columns(table, name)
+            return builder.op("DequantizeLinear", builder.op("Gather", codes, index), scale, zero, axis=-1)
+        stored = self.store_nibbles(table, name)
+        attributes = {"gather_axis": 0, "quantize_axis": 1, "block_size": BLOCK, "bits": 4}
+        return builder.op("GatherBlockQuantized", stored[0], index, stored[1], **attributes)
+
+    def table(self, table: np.ndarray, name: str) -> str:
+        """A whole table as floats [rows, width], for rows that are looked up too often to be dequantised each time. It is made of
+        constants alone, by nodes that onnxruntime runs once, when it loads the file."""
+        g = self.graph
+        if self.precision == "fp32":
+            return self.store(name, table)[0]
+        if self.precision == "uint8":
+            codes, scale, _ = self.store_columns(table, name)
+            # Not by DequantizeLinear, which is not run at loading.
+            return g.op("Mul", g.op("Sub", g.op("Cast", codes, to=1), g.scalar(128, np.float32)), scale)
+        codes, scale = self.store_nibbles(table, name)
+        low, high = g.op("BitwiseAnd", codes, g.scalar(15, np.uint8)), g.op("BitShift", codes, g.scalar(4, np.uint8), direction="RIGHT")
+        pairs = g.op("Concat", g.op("Unsqueeze", low, g.integers(-1)), g.op("Unsqueeze", high, g.integers(-1)), axis=-1)
+        blocks = g.op("Reshape", pairs, g.integers(len(table), -1, BLOCK))
+        signed = g.op("Sub", g.op("Cast", blocks, to=1), g.scalar(8, np.float32))
+        return g.op("Reshape", g.op("Mul", signed, g.op("Unsqueeze", scale, g.integers(-1))), g.integers(len(table), -1))
+
+    def store_columns(self, table: np.ndarray, name: str) -> tuple[str, ...]:
+        """Codes uint8 [rows, width], scales and zero points [width]."""
+        scale = (np.maximum(np.abs(table).max(axis=0), 1e-12) / 127).astype(np.float32)
+        codes = (np.rint(table / scale) + 128).astype(np.uint8)
+        return self.store(name, codes, scale, np.full(table.shape[1], 128, np.uint8))
+
+    def store_nibbles(self, table: np.ndarray, name: str) -> tuple[str, ...]:
+        """Codes uint8 [rows, width / 2], scales [rows, width / 32]."""
         if name not in self.stored:
             codes, scale = round_blocks(table, 4)
             # Packed as uint8: onnxruntime cannot read an INT4 tensor back from its own `.ort` format.
             packed = pack_nibbles(codes.reshape(table.shape))
             self.stored[name] = (self.graph.constant(packed, name), self.graph.constant(scale, f"{name}_scale"))
-        stored = self.stored[name]
-        attributes = {"gather_axis": 0, "quantize_axis": 1, "block_size": BLOCK, "bits": 4}
-        return builder.op("GatherBlockQuantized", stored[0], index, stored[1], **attributes)
+        return self.stored[name]
 
     def store(self, name: str, *arrays: np.ndarray) -> tuple[str, ...]:
         if name not in self.stored:

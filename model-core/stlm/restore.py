@@ -19,8 +19,9 @@ from onnx import numpy_helper
 
 from stlm import checkpoint
 from stlm.config import BLOCK
+from stlm.export import HASHED
 from stlm.manifest import Manifest, find_file, load_manifest
-from stlm.model import PatchLM
+from stlm.model import PatchLM, Table
 from stlm.patch import PatchRule
 from stlm.tiers import TIERS
 
@@ -46,6 +47,25 @@ def dequantize(codes: np.ndarray, scale: np.ndarray, shape: torch.Size) -> torch
     return torch.from_numpy((blocks * scale.reshape(outputs, inputs // BLOCK, 1)).reshape(outputs, inputs))
 
 
+def table(stored: dict[str, list[np.ndarray]], name: str, shape: torch.Size) -> torch.Tensor:
+    """A table [rows + 1, width] with its padding row, which files leave out. Raises KeyError or ValueError without it."""
+    rows, width = shape[0] - 1, shape[1]
+    own, _, last = name.rpartition(".")
+    if last not in HASHED:
+        [codes], [scale] = stored[name], stored[f"{name}_scale"]
+    elif rows == 0:
+        return torch.zeros(shape)
+    else:
+        together = f"{own}.hashed" if own else "hashed"
+        [codes], [scale] = stored[together], stored[f"{together}_scale"]
+        count, rest = divmod(len(codes), rows)
+        if rest or count not in (1, len(HASHED)):
+            raise ValueError(f"{len(codes)} rows for tables of {rows}")
+        first = HASHED.index(last) % count
+        codes, scale = codes[first::count], scale[first::count]
+    return torch.cat([dequantize(codes, scale, torch.Size((rows, width))), torch.zeros(1, width)])
+
+
 def stored_weights(graph: onnx.GraphProto) -> dict[str, list[np.ndarray]]:
     """The constants of the graph by weight name, each weight's in the order in which the export stored them."""
     found: dict[str, list[tuple[int, np.ndarray]]] = {}
@@ -66,12 +86,14 @@ def restore(folder: Path) -> tuple[PatchLM, Manifest]:
         raise ValueError(f"{folder}: {manifest['id']} is no tier (tiers: {', '.join(sorted(TIERS))})")
     model = PatchLM(TIERS[manifest["id"]], rule)
     stored = stored_weights(onnx.load(folder / file["name"]).graph)
+    tables = {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, Table)}
     for name, parameter in model.named_parameters():
         weight = name.removesuffix(".weight")
         try:
-            codes, scale = [*stored[weight], *stored.get(f"{weight}_scale", [])]
-            # The padding row of a table comes back as the zeros it was.
-            parameter.data = dequantize(codes, scale, parameter.shape)
+            if name in tables:
+                parameter.data = table(stored, weight, parameter.shape)
+            else:
+                parameter.data = dequantize(*stored[weight], parameter.shape)
         except (KeyError, ValueError) as error:
             raise ValueError(f"{folder / file['name']}: no int4 weight {weight} of {manifest['id']}'s size ({error})") from error
     return model, manifest

@@ -25,10 +25,10 @@ def linear(x: Tensor, weight: Tensor, precision: Precision) -> Tensor:
     return F.linear(x, straight_through(weight, round_blocks) if precision == "int4" else weight)
 
 
-def table(weight: Tensor, precision: Precision) -> Tensor:
-    """A table [rows, width] as a file of that precision stores it."""
+def table(weight: Tensor, precision: Precision, *beside: Tensor) -> Tensor:
+    """A table [rows, width] as a file of that precision stores it, as one with those `beside` it."""
     if precision == "uint8":
-        return straight_through(weight, round_columns)
+        return straight_through(weight, lambda exact: round_columns(exact, *(other.detach() for other in beside)))
     return straight_through(weight, round_blocks) if precision == "int4" else weight
 
 
@@ -52,9 +52,9 @@ def round_outputs(weight: Tensor) -> Tensor:
     return round_symmetric(weight, weight.abs().amax(dim=1, keepdim=True))
 
 
-def round_columns(weight: Tensor) -> Tensor:
-    """8 bits, one scale per column."""
-    return round_symmetric(weight, weight.abs().amax(dim=0))
+def round_columns(weight: Tensor, *beside: Tensor) -> Tensor:
+    """8 bits, one scale per column of all tables that are stored as one."""
+    return round_symmetric(weight, torch.stack([table.abs().amax(dim=0) for table in (weight, *beside)]).amax(dim=0))
 
 
 def round_symmetric(weight: Tensor, most: Tensor) -> Tensor:

@@ -27,11 +27,11 @@ TIERS: dict[str, ModelConfig] = {
         ),
         ModelConfig(
             name="stlm-30m", width=512, layers=5, heads=8, kv_heads=1, mlp=2048,
-            local_width=288, local_mlp=864, local_blocks=1, words_rows=16384, pairs_rows=32768,
+            local_width=288, local_mlp=864, local_blocks=1, words_rows=24576, pairs_rows=24576,
         ),
         ModelConfig(
-            name="stlm-50m", width=576, layers=5, heads=9, kv_heads=1, mlp=2304,
-            local_width=384, local_mlp=1152, local_blocks=1, words_rows=16384, pairs_rows=65536,
+            name="stlm-50m", width=576, layers=4, heads=9, kv_heads=1, mlp=2304,
+            local_width=256, local_mlp=768, local_blocks=1, words_rows=65536, pairs_rows=65536,
         ),
         ModelConfig(
             name="stlm-100m", width=768, layers=5, heads=12, kv_heads=1, mlp=3072,
