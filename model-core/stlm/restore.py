@@ -93,7 +93,8 @@ def restore(folder: Path) -> tuple[PatchLM, Manifest]:
             if name in tables:
                 parameter.data = table(stored, weight, parameter.shape)
             else:
-                parameter.data = dequantize(*stored[weight], parameter.shape)
+                codes, scale = stored[weight]
+                parameter.data = dequantize(codes, scale, parameter.shape)
         except (KeyError, ValueError) as error:
             raise ValueError(f"{folder / file['name']}: no int4 weight {weight} of {manifest['id']}'s size ({error})") from error
     return model, manifest
