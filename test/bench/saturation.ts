@@ -17,7 +17,7 @@ export async function serviceTimes(client: Client, { artifacts, folder }: { arti
     const time = await measureServiceTime(client, { id, contextPatches: context.patches, bytesPerPatch }, cores);
     times.push(time);
     const aloneMs = serviceMs(time, { promptPatches: Math.round(300 / bytesPerPatch), maxTokens: 64 });
-    console.error(`  ${id} alone: ${aloneMs.toFixed(0)} ms for 64 bytes after a prompt of 300; ${time.sharing.toFixed(2)} times that on ${cores} core${cores > 1 ? 's' : ''} at once`);
+    console.error(`  ${id} alone: ${aloneMs.toFixed(0)} ms for 64 bytes after a prompt of 300; ${time.sharing.toFixed(2)} times that on ${cores} core${cores > 1 ? 's' : ''} at once; again and again within ${(100 * time.scatterP95).toFixed(0)} % (p95)`);
   }
   return times;
 }

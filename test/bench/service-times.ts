@@ -6,7 +6,7 @@ import { countPromptPatches } from '../../functions/engine/patch.js';
 import { keptPatches } from '../../functions/engine/window.js';
 import type { Client } from '../load/client.js';
 import { promptOf } from '../load/trace.js';
-import { median } from './statistics.js';
+import { median, quantile } from './statistics.js';
 
 export interface ServiceTime {
   readonly tier: string;
@@ -16,6 +16,8 @@ export interface ServiceTime {
   readonly bytesPerPatch: number;
   /** How much slower when all cores compute as many texts. */
   readonly sharing: number;
+  /** By how much one typical text of twenty is off what the others of its length took, alone on the server: no forecast foresees that. */
+  readonly scatterP95: number;
 }
 
 /** What the time depends on. */
@@ -34,6 +36,7 @@ const GRID = [
 const TYPICAL = { promptBytes: 600, maxTokens: 64 };
 const REPEATS = 3;
 const ROUNDS_TOGETHER = 8;
+const ROUNDS_ALONE = 40;
 /** Nothing is cut short, and a cold tier has time to load. */
 const BUDGET_MS = 60_000;
 
@@ -59,10 +62,17 @@ export async function measureServiceTime(client: Client, { id: tier, contextPatc
   for (let repeat = 0; repeat < REPEATS; repeat += 1) for (const shape of GRID) rows.push(await answer(shape));
   const coefficients = leastSquares(rows);
   const alone = ({ features: [, promptPatches = 0, textBytes = 0] }: Row) => coefficients[0] + coefficients[1] * promptPatches + coefficients[2] * textBytes;
+  const ratios: number[] = [];
+  for (let round = 0; round < ROUNDS_ALONE; round += 1) {
+    const row = await answer(TYPICAL);
+    ratios.push(row.ms / alone(row));
+  }
+  const usual = median(ratios);
+  const scatterP95 = quantile(ratios.map((ratio) => Math.abs(ratio / usual - 1)), 0.95);
   const besides: Row[] = [];
   for (let round = 0; round < ROUNDS_TOGETHER; round += 1) besides.push(...(await together()));
   const sharing = Math.max(1, median(besides.map((row) => row.ms / alone(row))));
-  return { tier, coefficients, contextPatches, bytesPerPatch, sharing };
+  return { tier, coefficients, contextPatches, bytesPerPatch, sharing, scatterP95 };
 }
 
 /** As many as the engine reads: the newest, where the context does not hold them all. */

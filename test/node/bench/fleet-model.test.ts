@@ -7,7 +7,7 @@ import { type FleetSettings, simulateFleet } from '../../bench/fleet-model/simul
 import type { ServiceTime } from '../../bench/service-times.js';
 
 /** [ms, ms a prompt patch, ms a byte] */
-const tier = (name: string, coefficients: readonly [number, number, number]): ServiceTime => ({ tier: name, coefficients, contextPatches: 1_024, bytesPerPatch: 5, sharing: 1 });
+const tier = (name: string, coefficients: readonly [number, number, number]): ServiceTime => ({ tier: name, coefficients, contextPatches: 1_024, bytesPerPatch: 5, sharing: 1, scatterP95: 0 });
 const TIMES = [tier('small', [2, 0.05, 0.1]), tier('large', [10, 0.2, 1])];
 const FLEET: FleetSettings = {
   times: TIMES,

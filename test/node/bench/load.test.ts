@@ -16,8 +16,8 @@ import { promptOf, readTrace, writeTrace } from '../../load/trace.js';
 
 const TIERS = ['stlm-10m', 'stlm-100m'];
 const TIMES: ServiceTime[] = [
-  { tier: 'stlm-10m', coefficients: [2, 0.5, 0.2], contextPatches: 512, bytesPerPatch: 5, sharing: 1 },
-  { tier: 'stlm-100m', coefficients: [10, 5, 1], contextPatches: 512, bytesPerPatch: 5, sharing: 1 },
+  { tier: 'stlm-10m', coefficients: [2, 0.5, 0.2], contextPatches: 512, bytesPerPatch: 5, sharing: 1, scatterP95: 0 },
+  { tier: 'stlm-100m', coefficients: [10, 5, 1], contextPatches: 512, bytesPerPatch: 5, sharing: 1, scatterP95: 0 },
 ];
 
 function answered(tier: string, latencyMs: number, { expectedMs = latencyMs, predictedMs = latencyMs, stopCause = 'length' } = {}): Answer {
