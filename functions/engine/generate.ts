@@ -132,12 +132,13 @@ export class Generation {
     return this.#score?.left(this.cache.patches).unscored ?? 0;
   }
 
-  /** Patches it may still decode, if it ends at its length. */
+  /** Patches it may still decode, if it ends at its length or with its context. */
   get patchesLeft(): number {
     const { left, generatedBytes } = this.#text;
     const bytesPerPatch = (generatedBytes + USUAL_PATCHES * USUAL_PATCH_BYTES) / (this.#decodedPatches + USUAL_PATCHES);
+    const room = this.#options.endsWithContext === true ? this.#parts.shape.contextPatches + 1 - this.#window.patches : Infinity;
     // Nearly every patch is a word with what stands after it.
-    return Math.max(1, Math.ceil(Math.min(left.bytes / bytesPerPatch, left.words)));
+    return Math.max(1, Math.ceil(Math.min(left.bytes / bytesPerPatch, left.words, room)));
   }
 
   /** What the run begun reads. */
@@ -153,7 +154,6 @@ export class Generation {
 
   /** Prepares for a run. False: there is none to make, the text has ended. */
   begin(): boolean {
-    if (this.#window.overfull && this.#options.endsWithContext === true) this.#end('length');
     if (this.#outcome !== undefined) return false;
     this.#reuse();
     if (this.#isTooLate(this.#parts.nowMs(), this.unreadPatches, this.unscoredPatches)) {
@@ -274,9 +274,15 @@ export class Generation {
     this.#sampling.take(ids, from);
     this.#decodedPatches += 1;
     this.#forced = new Uint8Array();
-    const cause = this.#text.take(ids, from, logprobs) ?? (this.#isTooLate(this.#parts.nowMs(), 1) ? 'deadline' : undefined);
+    const cause = this.#text.take(ids, from, logprobs) ?? this.#cutBy();
     if (cause === undefined) this.#text.settle();
     else this.#end(cause);
+  }
+
+  /** What leaves a text that has not ended itself no next patch. */
+  #cutBy(): 'context' | 'deadline' | undefined {
+    if (this.#window.overfull && this.#options.endsWithContext === true) return 'context';
+    return this.#isTooLate(this.#parts.nowMs(), 1) ? 'deadline' : undefined;
   }
 
   #end(stopCause: StopCause): void {

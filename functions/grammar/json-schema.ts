@@ -21,12 +21,14 @@ const MAX_SOURCE = 200_000;
 
 const ANNOTATIONS = new Set(['title', 'description', 'default', 'examples', '$schema', '$id', '$comment', '$defs', 'definitions', 'deprecated', 'readOnly', 'writeOnly']);
 
-const FORMATS: Readonly<Record<string, string>> = {
-  date: String.raw`[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])`,
-  time: String.raw`(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])`,
-  uuid: '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}',
-};
-const DATE_TIME = `${FORMATS['date']}T${FORMATS['time']}`;
+const DATE = String.raw`[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])`;
+const TIME = String.raw`(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])`;
+const FORMATS: ReadonlyMap<unknown, string> = new Map([
+  ['date', DATE],
+  ['time', TIME],
+  ['date-time', `${DATE}T${TIME}`],
+  ['uuid', '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}'],
+]);
 
 /** @throws {GrammarError} naming the place, as `properties.age.multipleOf` */
 export function schemaRegex(schema: unknown): string {
@@ -117,7 +119,7 @@ function textOf(schema: Schema, place: Place): string {
   const other = form && ['minLength', 'maxLength', 'pattern'].find((key) => key !== form && key in schema);
   if (other !== undefined) throw wrong(inside(place, other), `not supported beside ${form}`);
   if (format !== undefined) {
-    const source = format === 'date-time' ? DATE_TIME : FORMATS[String(format)];
+    const source = FORMATS.get(format);
     if (source === undefined) throw wrong(inside(place, 'format'), `expected date, time, date-time or uuid`);
     return `"${source}"`;
   }

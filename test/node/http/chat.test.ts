@@ -73,6 +73,7 @@ describe('a chat', () => {
     ['eod', 'stop'],
     ['stop', 'stop'],
     ['length', 'length'],
+    ['context', 'length'],
     ['deadline', 'length'],
   ] as const)('that ended by %s finishes with %s', async (cause, reason) => {
     await open(says([' ok\n'], cause));
