@@ -60,7 +60,7 @@ function oneOf(schema: Schema, place: Place): string {
   const { type } = schema;
   if (type === undefined && 'properties' in schema) return only(schema, place, KEYWORDS['object'] as string[], () => typed('object', schema, place));
   if (type === undefined) return only(schema, place, [], () => anyValue(FREE_DEPTH));
-  const types: readonly unknown[] = Array.isArray(type) ? type : [type];
+  const types = Array.isArray(type) ? listAt(schema, 'type', place) : [type];
   const keywords = ['type', ...types.flatMap((one) => KEYWORDS[String(one)] ?? [])];
   return only(schema, place, keywords, () => any(types.map((one) => typed(one, schema, place))));
 }
@@ -160,7 +160,7 @@ function membersOf(schema: Schema, place: Place): string {
 
 function referred(reference: unknown, place: Place): string {
   const [, ...keys] = /^#(?:\/.*)?$/.test(String(reference)) ? String(reference).split('/') : [undefined, undefined];
-  const target = keys.reduce<unknown>((at, key) => (isSchema(at) && key !== undefined ? at[key.replaceAll('~1', '/').replaceAll('~0', '~')] : undefined), place.root);
+  const target = keys.reduce<unknown>((at, key) => (isSchema(at) && key !== undefined ? own(at, key.replaceAll('~1', '/').replaceAll('~0', '~')) : undefined), place.root);
   if (target === undefined) throw wrong(inside(place, '$ref'), 'expected the place of a schema in this document, as #/$defs/name');
   return valueOf(target, inside(place, '$ref'));
 }
@@ -207,6 +207,10 @@ function inside(place: Place, ...keys: readonly (string | number)[]): Place {
 
 function wrong({ path }: Place, message: string): GrammarError {
   return new GrammarError(`${path.join('.') || 'the schema'}: ${message}`);
+}
+
+function own(schema: Schema, key: string): unknown {
+  return Object.hasOwn(schema, key) ? schema[key] : undefined;
 }
 
 function isSchema(value: unknown): value is Schema {

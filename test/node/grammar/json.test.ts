@@ -83,6 +83,8 @@ describe('a JSON schema', () => {
     // Not what every object inherits.
     ['format', { type: 'string', format: 'constructor' }],
     ['type', { type: 'constructor' }],
+    ['$ref', { $ref: '#/__proto__' }],
+    ['type', { type: [] }],
     ['anyOf.1.type', { anyOf: [{ type: 'null' }, { type: 'date' }] }],
     ['required', { type: 'object', properties: { a: {} }, required: ['b'] }],
     ['additionalProperties', { type: 'object', properties: { a: {} }, additionalProperties: true }],
