@@ -175,7 +175,7 @@ function isLoopback(host: string): boolean {
 
 export type Config = z.infer<typeof settingsSchema>;
 
-/** Of all settings, as the README's table has them. */
+/** Of all settings, as the table of `functions/README.md` has them. */
 export const SETTING_NAMES: readonly string[] = Object.keys(settingsSchema.in.shape);
 
 /** @throws {ConfigError} naming each setting that means nothing, and where it came from. */
