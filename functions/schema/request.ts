@@ -41,6 +41,14 @@ export const aliases = z
   .pipe(z.array(z.tuple([modelName, modelName])))
   .transform((pairs): Aliases => new Map(pairs));
 
+const origin = z.union([z.literal('*'), z.string().refine((text) => URL.canParse(text) && new URL(text).origin === text, 'expected origins, as https://app.example')]);
+
+/** `https://app.example,http://localhost:3000`. */
+export const corsOrigins = z
+  .string()
+  .transform((list) => list.split(',').map((text) => text.trim()))
+  .pipe(z.array(origin));
+
 export const textRequestFields = {
   model: modelName.meta({
     description: '`stlm-auto` routes by latency budget, also as `stlm-auto@80ms`; a tier id pins that tier.',

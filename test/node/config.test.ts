@@ -46,6 +46,8 @@ describe('the configuration', () => {
     ['STLM_TIERS', '../secrets'],
     ['STLM_POLICY', 'luck-first'],
     ['STLM_POLICY', 'fixed:'],
+    ['STLM_CORS_ORIGINS', 'app.example'],
+    ['STLM_CORS_ORIGINS', 'https://app.example/'],
     ['STLM_ALIASES', 'gpt-4o'],
     ['STLM_ALIASES', 'gpt-4o=stlm-auto=more'],
     ['STLM_WATTS_PER_CORE', '0'],
@@ -69,6 +71,11 @@ describe('the configuration', () => {
 
   test('takes other names of models', () => {
     expect([...readConfig({ STLM_ALIASES: 'gpt-4o-mini=stlm-auto, gpt-4o = stlm-100m@2s' }).aliases]).toEqual([['gpt-4o-mini', 'stlm-auto'], ['gpt-4o', 'stlm-100m@2s']]);
+  });
+
+  test('takes origins of pages', () => {
+    expect(readConfig({ STLM_CORS_ORIGINS: 'https://app.example, http://localhost:3000' }).corsOrigins).toEqual(['https://app.example', 'http://localhost:3000']);
+    expect(readConfig({ STLM_CORS_ORIGINS: '*' }).corsOrigins).toEqual(['*']);
   });
 
   test('counts limits in Redis only where there are keys that have some', () => {
