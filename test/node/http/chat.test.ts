@@ -87,6 +87,16 @@ describe('a chat', () => {
   });
 });
 
+test('more alternatives than one body tells are refused by name, but to a stream', async () => {
+  await open();
+  const fields = { n: 8, max_tokens: 781, logprobs: true, top_logprobs: 20 };
+  const response = await ask(fields);
+  expect(response.status).toBe(400);
+  expect(await response.json()).toMatchObject({ error: { param: 'top_logprobs', code: 'invalid_value' } });
+  await answer({ ...fields, max_tokens: 780 });
+  await answer({ ...fields, stream: true });
+});
+
 describe('a stream', () => {
   test('says the role, then the text, then once why it ended, with the report', async () => {
     await open(says(['Hi ', 'there.'], 'length'));
