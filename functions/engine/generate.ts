@@ -9,7 +9,7 @@ import { Guide } from './guide.js';
 import { KvCache, type TrunkShape } from './kv-cache.js';
 import { LogprobLog, type RowLogprobs } from './logprobs.js';
 import type { Pace } from './pace.js';
-import { PATCH_CAP, type PromptPatches, SPECIAL, splitPrompt } from './patch.js';
+import { PATCH_CAP, type PromptPatches, recentIds, SPECIAL, splitPrompt } from './patch.js';
 import { PatchSampling } from './patch-sampling.js';
 import type { Prefix, PrefixCache } from './prefix-cache.js';
 import { PromptScore } from './prompt-score.js';
@@ -63,7 +63,8 @@ const USUAL_PATCHES = 4;
 
 export class Generation {
   readonly #parts: GenerationParts;
-  readonly #options: GenerateOptions;
+  /** Without the prompt, which may be a megabyte, and is held by each text that waits. */
+  readonly #options: Omit<GenerateOptions, 'prompt'>;
   readonly #prompt: PromptPatches;
   readonly #promptPatches: number;
   readonly #window: PatchWindow;
@@ -87,10 +88,11 @@ export class Generation {
   #outcome: GenerationOutcome | undefined;
 
   constructor(parts: GenerationParts, options: GenerateOptions & { readonly seed: number }) {
-    const prompt = splitPrompt(options.prompt);
     const { contextPatches } = parts.shape;
+    const { prompt: ids, ...others } = options;
+    const prompt = splitPrompt(options.scoresPrompt === true ? ids : recentIds(ids, contextPatches));
     this.#parts = parts;
-    this.#options = options;
+    this.#options = others;
     this.#forced = prompt.unfinished;
     this.#window = new PatchWindow(contextPatches, prompt);
     this.#scoredPatches = options.scoresPrompt === true ? patchesToRead(prompt, options.maxBytes) : 0;
