@@ -8,7 +8,7 @@ import { z } from '@hono/zod-openapi';
 import { answerFields, finishReason, stlmReportSchema, usageOfChunk, usageSchema } from './answer.js';
 import { completionLogprobsSchema } from './logprobs.js';
 import { SPECIAL } from './patch-rule.js';
-import { DEFAULT_MAX_BYTES, hasWordsOrForm, MAX_BYTES, MAX_CHOICES, MAX_TOLD, STREAM_OPTIONS_ISSUE, streamsIfOptions, tellsFew, textRequestFields, TOLD_MESSAGE, WORDS_OR_FORM_ISSUE } from './request.js';
+import { DEFAULT_MAX_BYTES, hasWordsOrForm, MAX_BYTES, MAX_CHOICES, MAX_TOLD, STREAM_OPTIONS_ISSUE, streamsIfOptions, tellsFew, textRequestFields, TOLD, TOLD_MESSAGE, WORDS_OR_FORM_ISSUE } from './request.js';
 
 /** Bounds what one request can ask of a worker. */
 export const MAX_PROMPTS = 16;
@@ -71,7 +71,7 @@ const fields = z.object({
   max_tokens: z.int().min(0).max(MAX_BYTES).nullish().meta({ description: `One token is one byte; ${DEFAULT_MAX_BYTES} if absent. 0, for a prompt that is only scored, goes with \`echo\`.` }),
   best_of: bestOf,
   echo: z.boolean().nullish().meta({ description: 'The text begins with the prompt; with `logprobs` the prompt is scored too, in windows of half a context where it is longer than one.' }),
-  logprobs: z.int().min(0).max(MAX_LOGPROBS).nullish().meta({ description: 'Tells how probable each byte was, and so many of the likeliest beside it: a token is a byte.' }),
+  logprobs: z.int().min(0).max(MAX_LOGPROBS).nullish().meta({ description: `Tells how probable each byte was, and so many of the likeliest beside it: a token is a byte. ${TOLD}` }),
   suffix: z.string().nullish().meta({ description: 'What comes after the text: it fills the gap between `prompt` and this. Only of models with `infill` in `GET /v1/models`.' }),
 });
 

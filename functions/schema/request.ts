@@ -104,6 +104,7 @@ export function tellsFew(body: Pick<TextRequest, 'stream' | 'max_tokens' | 'max_
   return body.stream === true || texts * maxBytesOf(body) * (1 + alternatives) <= MAX_TOLD;
 }
 
+export const TOLD = `One body tells at most ${MAX_TOLD} of them together, a stream any number.`;
 export const TOLD_MESSAGE = `expected at most ${MAX_TOLD} of the texts' bytes and alternatives together, or stream: true`;
 
 /** For `refine`: options of a stream on a request for none are a mistake. */
