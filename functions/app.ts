@@ -9,6 +9,7 @@ import { guard, refund } from './routes/access.js';
 import { registerChatCompletions } from './routes/chat-completions.js';
 import { registerCompletions } from './routes/completions.js';
 import { type App, type AppDeps, type AppEnv, logAnswer } from './routes/context.js';
+import { admitOrigins } from './routes/cors.js';
 import { registerDocument } from './routes/document.js';
 import { asApiError, errorResponse } from './routes/error-response.js';
 import { registerHealth } from './routes/health.js';
@@ -37,6 +38,7 @@ export function createApp(deps: AppDeps): App {
   });
 
   traceRequests(app, deps.tracer);
+  admitOrigins(app, deps.corsOrigins ?? []);
   guard(app, deps.access);
   registerCompletions(app, deps);
   registerChatCompletions(app, deps);

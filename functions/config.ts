@@ -12,7 +12,7 @@ import { publicKey } from './registry/signature.js';
 import { BUDGET_DEFAULTS } from './router/budget.js';
 import { POLICIES, policyNamed, tierFixedBy } from './router/policy.js';
 import { tierId } from './schema/manifest.js';
-import { aliases, MAX_BUDGET_MS } from './schema/request.js';
+import { aliases, corsOrigins, MAX_BUDGET_MS } from './schema/request.js';
 import type { OtlpOptions } from './tracing/otlp.js';
 
 const count = (most: number) => z.coerce.number().int().min(1).max(most);
@@ -79,6 +79,8 @@ const settingsSchema = z
     STLM_REDIS_URL: z.url({ protocol: /^rediss?$/ }).optional(),
     /** Listen on a public address without keys. */
     STLM_OPEN: z.stringbool().default(false),
+    /** Origins of pages that may ask from a browser, separated by commas; `*`: any. */
+    STLM_CORS_ORIGINS: corsOrigins.default([]),
     /** Other names that models are asked by: `gpt-4o-mini=stlm-auto`, separated by commas. */
     STLM_ALIASES: aliases.default(new Map()),
     STLM_DEFAULT_BUDGET_MS: budgetMs.default(BUDGET_DEFAULTS.defaultMs),
@@ -132,6 +134,7 @@ const settingsSchema = z
     drainDelayMs: variables.STLM_DRAIN_DELAY_S * 1_000,
     agentPort: variables.STLM_AGENT_PORT,
     keysFile: variables.STLM_KEYS,
+    corsOrigins: variables.STLM_CORS_ORIGINS,
     aliases: variables.STLM_ALIASES,
     redisUrl: variables.STLM_REDIS_URL,
     budgetDefaults: {
@@ -175,7 +178,7 @@ function isLoopback(host: string): boolean {
 
 export type Config = z.infer<typeof settingsSchema>;
 
-/** Of all settings, as the README's table has them. */
+/** Of all settings, as the table of `functions/README.md` has them. */
 export const SETTING_NAMES: readonly string[] = Object.keys(settingsSchema.in.shape);
 
 /** @throws {ConfigError} naming each setting that means nothing, and where it came from. */

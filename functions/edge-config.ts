@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { parseKeys } from './access/keys.js';
 import { BUDGET_DEFAULTS } from './router/budget.js';
 import { USUAL_WATTS_PER_CORE, wattsPerCore } from './energy/energy.js';
-import { aliases, MAX_BUDGET_MS } from './schema/request.js';
+import { aliases, corsOrigins, MAX_BUDGET_MS } from './schema/request.js';
 
 const budgetMs = z.coerce.number().positive().max(MAX_BUDGET_MS);
 
@@ -23,6 +23,7 @@ const environmentSchema = z
     STLM_OPEN: z.stringbool().default(false),
     /** What the LIMITER binding was set to: it does not say. */
     STLM_REQUESTS_PER_MINUTE: z.coerce.number().int().positive().default(600),
+    STLM_CORS_ORIGINS: corsOrigins.default([]),
     STLM_ALIASES: aliases.default(new Map()),
     STLM_WATTS_PER_CORE: wattsPerCore.default(USUAL_WATTS_PER_CORE),
     STLM_DEFAULT_BUDGET_MS: budgetMs.default(BUDGET_DEFAULTS.defaultMs),
@@ -38,6 +39,7 @@ const environmentSchema = z
     originKey: variables.STLM_ORIGIN_KEY,
     keys: variables.STLM_KEYS === undefined ? [] : parseKeys(variables.STLM_KEYS),
     requestsPerMinute: variables.STLM_REQUESTS_PER_MINUTE,
+    corsOrigins: variables.STLM_CORS_ORIGINS,
     aliases: variables.STLM_ALIASES,
     wattsPerCore: variables.STLM_WATTS_PER_CORE,
     budgetDefaults: {

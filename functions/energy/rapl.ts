@@ -54,13 +54,14 @@ export class Rapl {
 
   /** To be called about once a second. What cannot be read for once is not known until the next time. */
   sample(): void {
-    let spentUj: number;
+    let countsUj: number[];
     try {
-      spentUj = this.#packages.reduce((sum, one) => sum + spentSince(one), 0);
+      countsUj = this.#packages.map(readCount);
     } catch {
       this.#wattsPerCore = undefined;
       return;
     }
+    const spentUj = this.#packages.reduce((sum, one, index) => sum + spentSince(one, countsUj[index]!), 0);
     const [before, now] = [this.#at, { ms: this.#nowMs(), busyMs: this.#busyMs() }];
     this.#at = now;
     const busyMs = now.busyMs - before.busyMs;
@@ -68,8 +69,11 @@ export class Rapl {
   }
 }
 
-function spentSince(one: Package): number {
-  const countUj = Number(readFileSync(one.file, 'utf8'));
+function readCount({ file }: Pick<Package, 'file'>): number {
+  return Number(readFileSync(file, 'utf8'));
+}
+
+function spentSince(one: Package, countUj: number): number {
   const spentUj = countUj - one.countUj;
   one.countUj = countUj;
   return spentUj < 0 ? spentUj + one.rangeUj : spentUj;

@@ -9,7 +9,7 @@ import { Guide } from './guide.js';
 import { KvCache, type TrunkShape } from './kv-cache.js';
 import { LogprobLog, type RowLogprobs } from './logprobs.js';
 import type { Pace } from './pace.js';
-import { PATCH_CAP, type PromptPatches, SPECIAL, splitPrompt } from './patch.js';
+import { PATCH_CAP, type PromptPatches, recentIds, SPECIAL, splitPrompt } from './patch.js';
 import { PatchSampling } from './patch-sampling.js';
 import type { Prefix, PrefixCache } from './prefix-cache.js';
 import { PromptScore } from './prompt-score.js';
@@ -63,7 +63,8 @@ const USUAL_PATCHES = 4;
 
 export class Generation {
   readonly #parts: GenerationParts;
-  readonly #options: GenerateOptions;
+  /** Without the prompt, which may be a megabyte, and is held by each text that waits. */
+  readonly #options: Omit<GenerateOptions, 'prompt'>;
   readonly #prompt: PromptPatches;
   readonly #promptPatches: number;
   readonly #window: PatchWindow;
@@ -87,10 +88,11 @@ export class Generation {
   #outcome: GenerationOutcome | undefined;
 
   constructor(parts: GenerationParts, options: GenerateOptions & { readonly seed: number }) {
-    const prompt = splitPrompt(options.prompt);
     const { contextPatches } = parts.shape;
+    const { prompt: ids, ...others } = options;
+    const prompt = splitPrompt(options.scoresPrompt === true ? ids : recentIds(ids, contextPatches));
     this.#parts = parts;
-    this.#options = options;
+    this.#options = others;
     this.#forced = prompt.unfinished;
     this.#window = new PatchWindow(contextPatches, prompt);
     this.#scoredPatches = options.scoresPrompt === true ? patchesToRead(prompt, options.maxBytes) : 0;
@@ -132,12 +134,13 @@ export class Generation {
     return this.#score?.left(this.cache.patches).unscored ?? 0;
   }
 
-  /** Patches it may still decode, if it ends at its length. */
+  /** Patches it may still decode, if it ends at its length or with its context. */
   get patchesLeft(): number {
     const { left, generatedBytes } = this.#text;
     const bytesPerPatch = (generatedBytes + USUAL_PATCHES * USUAL_PATCH_BYTES) / (this.#decodedPatches + USUAL_PATCHES);
+    const room = this.#options.endsWithContext === true ? this.#parts.shape.contextPatches + 1 - this.#window.patches : Infinity;
     // Nearly every patch is a word with what stands after it.
-    return Math.max(1, Math.ceil(Math.min(left.bytes / bytesPerPatch, left.words)));
+    return Math.max(1, Math.ceil(Math.min(left.bytes / bytesPerPatch, left.words, room)));
   }
 
   /** What the run begun reads. */
@@ -153,7 +156,6 @@ export class Generation {
 
   /** Prepares for a run. False: there is none to make, the text has ended. */
   begin(): boolean {
-    if (this.#window.overfull && this.#options.endsWithContext === true) this.#end('length');
     if (this.#outcome !== undefined) return false;
     this.#reuse();
     if (this.#isTooLate(this.#parts.nowMs(), this.unreadPatches, this.unscoredPatches)) {
@@ -274,9 +276,15 @@ export class Generation {
     this.#sampling.take(ids, from);
     this.#decodedPatches += 1;
     this.#forced = new Uint8Array();
-    const cause = this.#text.take(ids, from, logprobs) ?? (this.#isTooLate(this.#parts.nowMs(), 1) ? 'deadline' : undefined);
+    const cause = this.#text.take(ids, from, logprobs) ?? this.#cutBy();
     if (cause === undefined) this.#text.settle();
     else this.#end(cause);
+  }
+
+  /** What leaves a text that has not ended itself no next patch. */
+  #cutBy(): 'context' | 'deadline' | undefined {
+    if (this.#window.overfull && this.#options.endsWithContext === true) return 'context';
+    return this.#isTooLate(this.#parts.nowMs(), 1) ? 'deadline' : undefined;
   }
 
   #end(stopCause: StopCause): void {

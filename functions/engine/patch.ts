@@ -63,6 +63,26 @@ export function splitPrompt(prompt: PromptIds): PromptPatches {
   return { rows, patches, unfinished: Uint8Array.from(prompt.subarray(patchStart)) };
 }
 
+/**
+ * Enough of a prompt's end for a context of so many patches, from where one of its own begins: it has more than those, and the last of them
+ * are the same. The table of all patches of a megabyte would be 23 MiB.
+ */
+export function recentIds(prompt: PromptIds, patches: number): PromptIds {
+  const latest = prompt.length - (patches + 3) * PATCH_CAP;
+  if (latest <= 0) return prompt;
+  let sure = latest;
+  while (sure > 0 && !surelyEnds(prompt, sure - 1)) sure -= 1;
+  // Nothing ends a patch between them, so that all are as long as can be.
+  const start = latest - ((latest - sure) % PATCH_CAP);
+  return prompt.subarray(surelyEnds(prompt, start) ? start + 1 : start);
+}
+
+/** Whether an id ends its patch, wherever that began. */
+function surelyEnds(prompt: PromptIds, index: number): boolean {
+  const idClass = classOfId[prompt[index] as number];
+  return idClass === SPECIAL_CLASS || (idClass !== WORD && index > 0 && classOfId[prompt[index - 1] as number] === WORD);
+}
+
 /** Complete patches of [begin of document, ...prompt]: what prefill has to read, if it fits the context. */
 export function countPromptPatches(prompt: PromptIds): number {
   const splitter = new PatchSplitter();

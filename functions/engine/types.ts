@@ -36,7 +36,7 @@ export interface GenerateOptions {
   readonly deadlineAtMs: number;
   /** What the text has to be one of; anything if absent. */
   readonly grammar?: ByteAutomaton;
-  /** Ends the text where the context does, rather than forget how it began. */
+  /** Ends the text where the context does (`context`), rather than forget how it began. */
   readonly endsWithContext?: boolean;
   /** Ends the text after so many words; see `WordCount`. */
   readonly maxWords?: number;
@@ -55,7 +55,7 @@ export interface Piece {
   readonly ofPrompt?: true;
 }
 
-export type StopCause = 'eod' | 'stop' | 'length' | 'deadline' | 'cancelled';
+export type StopCause = 'eod' | 'stop' | 'length' | 'context' | 'deadline' | 'cancelled';
 
 export interface GenerateTimings {
   /** All that is not one of the next three: waiting for the worker, for other generations' runs between its own, for messages. */

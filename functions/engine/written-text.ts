@@ -74,7 +74,7 @@ export class WrittenText {
     this.#settling = [];
     if (end !== undefined) this.#scanner.flush(bytes);
     // A patch cut by its cap may end inside a word: the part that no run is left to complete is dropped.
-    if (end === 'deadline') bytes.length = wholeWordsLength(bytes);
+    if (end === 'deadline' || end === 'context') bytes.length = wholeWordsLength(bytes);
     this.#releasedBytes += bytes.length;
     const logprobs = this.#logprobs?.take(bytes.length + (this.#isMarked ? 1 : 0));
     for (const logprob of logprobs?.chosen ?? []) this.#logprobSum += logprob;

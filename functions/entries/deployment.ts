@@ -34,7 +34,7 @@ interface Surroundings {
 
 /** @throws what keeps a server from starting, once no thread is left; it is the operator's to mend. */
 export async function deploy(
-  { artifacts, trustedKeys, cache, pool, aliases, budgetDefaults, policy, decisionLog, ...config }: Config,
+  { artifacts, trustedKeys, cache, pool, aliases, corsOrigins, budgetDefaults, policy, decisionLog, ...config }: Config,
   { common, firstThread, keepsPrepared = true }: Surroundings = {},
 ) {
   const { logger, keys, access, grammars, metrics, tracer, power, measured } = common ?? (await openCommon(config));
@@ -48,7 +48,7 @@ export async function deploy(
   measured.engine ??= engine;
   const router = createRouter({ engine, nowMs, log: logger, policy, ...(decisions && { record: decisions.write }) });
   const [drain, readiness, energy] = [new Drain(), new Readiness(engine), new EnergyMeter(power)];
-  const app = createApp({ engine, router, aliases, budgetDefaults, access, grammars, drain, readiness, logger, metrics, energy, tracer, nowMs, newId: randomUUID });
+  const app = createApp({ engine, router, aliases, corsOrigins, budgetDefaults, access, grammars, drain, readiness, logger, metrics, energy, tracer, nowMs, newId: randomUUID });
   servePages(app);
   return { app, engine, registry, router, drain, readiness, decisions, logger, preload, apiKey: keys.ownKey };
 }

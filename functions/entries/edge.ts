@@ -16,7 +16,7 @@ import { type Bindings, logger, newId, nowMs, pause } from './workerd.js';
 
 /** @throws what keeps a Worker from serving; it is the operator's to mend. */
 export function deployEdge(bindings: Bindings, engine = openEngine(bindings)) {
-  const { keys, requestsPerMinute, aliases, wattsPerCore, budgetDefaults, originUrl, originKey } = readEdgeConfig({ ...bindings });
+  const { keys, requestsPerMinute, corsOrigins, aliases, wattsPerCore, budgetDefaults, originUrl, originKey } = readEdgeConfig({ ...bindings });
   const router = createRouter({ engine, nowMs, log: logger });
   const origin = openOrigin(bindings, originUrl, originKey);
   const readiness = new Readiness(engine);
@@ -24,6 +24,7 @@ export function deployEdge(bindings: Bindings, engine = openEngine(bindings)) {
     engine,
     router,
     aliases,
+    corsOrigins,
     budgetDefaults,
     energy: new EnergyMeter(() => ({ wattsPerCore, source: 'cpu_time' })),
     readiness,

@@ -5,7 +5,7 @@
  */
 import type { DFA } from 'refa';
 import { type ByteAutomaton, REFUSED } from './automaton.js';
-import { GrammarTooLargeError } from './errors.js';
+import { GrammarTooLargeError, NoTextError } from './errors.js';
 import { type ByteRange, type ByteSequence, utf8Sequences } from './utf8.js';
 
 type Node = DFA.ReadonlyNode;
@@ -16,10 +16,12 @@ type Residue = readonly { readonly rest: ByteSequence; readonly target: Node }[]
 const BYTES = 256;
 const UNREACHED = -1;
 
-/** @throws {GrammarTooLargeError} */
+/** @throws {GrammarTooLargeError} {NoTextError} */
 export function byteAutomaton(dfa: { readonly initial: Node; readonly finals: ReadonlySet<Node> }, maxStates: number): ByteAutomaton {
   const { rows, accepting } = explore(dfa, maxStates);
   const distance = distances(rows, accepting);
+  // A lone surrogate is a code point that no bytes write.
+  if (distance[0] === UNREACHED) throw new NoTextError();
   // What leads nowhere may not come.
   for (const row of rows) for (let byte = 0; byte < BYTES; byte += 1) if (row[byte] !== REFUSED && distance[row[byte] as number] === UNREACHED) row[byte] = REFUSED;
   return { ...byClasses(rows), distance: shared(distance) };

@@ -7,6 +7,13 @@ export class GrammarTooLargeError extends GrammarError {
   override name = 'GrammarTooLargeError';
 }
 
+export class NoTextError extends GrammarError {
+  override name = 'NoTextError';
+  constructor() {
+    super('no text matches it');
+  }
+}
+
 /** No fault of this client's: too many compile at once. */
 export class GrammarBusyError extends Error {
   override name = 'GrammarBusyError';

@@ -21,12 +21,14 @@ const MAX_SOURCE = 200_000;
 
 const ANNOTATIONS = new Set(['title', 'description', 'default', 'examples', '$schema', '$id', '$comment', '$defs', 'definitions', 'deprecated', 'readOnly', 'writeOnly']);
 
-const FORMATS: Readonly<Record<string, string>> = {
-  date: String.raw`[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])`,
-  time: String.raw`(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])`,
-  uuid: '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}',
-};
-const DATE_TIME = `${FORMATS['date']}T${FORMATS['time']}`;
+const DATE = String.raw`[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])`;
+const TIME = String.raw`(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])`;
+const FORMATS: ReadonlyMap<unknown, string> = new Map([
+  ['date', DATE],
+  ['time', TIME],
+  ['date-time', `${DATE}T${TIME}`],
+  ['uuid', '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}'],
+]);
 
 /** @throws {GrammarError} naming the place, as `properties.age.multipleOf` */
 export function schemaRegex(schema: unknown): string {
@@ -58,7 +60,7 @@ function oneOf(schema: Schema, place: Place): string {
   const { type } = schema;
   if (type === undefined && 'properties' in schema) return only(schema, place, KEYWORDS['object'] as string[], () => typed('object', schema, place));
   if (type === undefined) return only(schema, place, [], () => anyValue(FREE_DEPTH));
-  const types: readonly unknown[] = Array.isArray(type) ? type : [type];
+  const types = Array.isArray(type) ? listAt(schema, 'type', place) : [type];
   const keywords = ['type', ...types.flatMap((one) => KEYWORDS[String(one)] ?? [])];
   return only(schema, place, keywords, () => any(types.map((one) => typed(one, schema, place))));
 }
@@ -117,7 +119,7 @@ function textOf(schema: Schema, place: Place): string {
   const other = form && ['minLength', 'maxLength', 'pattern'].find((key) => key !== form && key in schema);
   if (other !== undefined) throw wrong(inside(place, other), `not supported beside ${form}`);
   if (format !== undefined) {
-    const source = format === 'date-time' ? DATE_TIME : FORMATS[String(format)];
+    const source = FORMATS.get(format);
     if (source === undefined) throw wrong(inside(place, 'format'), `expected date, time, date-time or uuid`);
     return `"${source}"`;
   }
@@ -158,7 +160,7 @@ function membersOf(schema: Schema, place: Place): string {
 
 function referred(reference: unknown, place: Place): string {
   const [, ...keys] = /^#(?:\/.*)?$/.test(String(reference)) ? String(reference).split('/') : [undefined, undefined];
-  const target = keys.reduce<unknown>((at, key) => (isSchema(at) && key !== undefined ? at[key.replaceAll('~1', '/').replaceAll('~0', '~')] : undefined), place.root);
+  const target = keys.reduce<unknown>((at, key) => (isSchema(at) && key !== undefined ? own(at, key.replaceAll('~1', '/').replaceAll('~0', '~')) : undefined), place.root);
   if (target === undefined) throw wrong(inside(place, '$ref'), 'expected the place of a schema in this document, as #/$defs/name');
   return valueOf(target, inside(place, '$ref'));
 }
@@ -205,6 +207,10 @@ function inside(place: Place, ...keys: readonly (string | number)[]): Place {
 
 function wrong({ path }: Place, message: string): GrammarError {
   return new GrammarError(`${path.join('.') || 'the schema'}: ${message}`);
+}
+
+function own(schema: Schema, key: string): unknown {
+  return Object.hasOwn(schema, key) ? schema[key] : undefined;
 }
 
 function isSchema(value: unknown): value is Schema {

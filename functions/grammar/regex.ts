@@ -6,7 +6,7 @@
 import { DFA, JS, NFA, TooManyNodesError } from 'refa';
 import type { ByteAutomaton } from './automaton.js';
 import { byteAutomaton } from './build.js';
-import { GrammarError, GrammarTooLargeError } from './errors.js';
+import { GrammarError, GrammarTooLargeError, NoTextError } from './errors.js';
 
 /** Bounds the time of compiling as well: tens of milliseconds. */
 const MAX_NODES = 20_000;
@@ -36,7 +36,7 @@ export function compileRegex(pattern: string): ByteAutomaton {
   return refusing(() => {
     const dfa = DFA.fromFA(parseRegex(pattern).nfa, new DFA.LimitedNodeFactory(MAX_NODES));
     dfa.minimize();
-    if (dfa.isEmpty) throw new GrammarError('no text matches it');
+    if (dfa.isEmpty) throw new NoTextError();
     return byteAutomaton(dfa, MAX_STATES);
   });
 }

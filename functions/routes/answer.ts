@@ -45,7 +45,7 @@ export interface AnswerShape {
 }
 
 /** From the text's own end to the hardest cut. */
-const BY_SEVERITY: readonly StopCause[] = ['eod', 'stop', 'length', 'deadline', 'cancelled'];
+const BY_SEVERITY: readonly StopCause[] = ['eod', 'stop', 'length', 'context', 'deadline', 'cancelled'];
 
 /** @param shown of the texts, those that are the answer, in its order. */
 export function whole(shape: AnswerShape, admitted: Admitted, texts: readonly Told[], shown: readonly number[], { results, report, usage }: Closing): object {

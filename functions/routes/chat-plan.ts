@@ -10,7 +10,7 @@ type ChatManifest = Manifest & { readonly chat: ChatTemplate };
 
 /**
  * Room for a reply over what as many bytes of average text take: of 11,320 replies in the training data of over 200 bytes the densest
- * took 1.58 times as many patches. One that outgrows the window loses the system text and whole turns in the middle of it.
+ * took 1.58 times as many patches. One that outgrows the context ends there: what it answers, and how, must stay in sight.
  */
 const DENSE_REPLY = 1.6;
 
@@ -25,7 +25,7 @@ export function planChat(body: ChatRequest, arrival: Arrival, manifests: readonl
   const tuned = target.manifests.filter((manifest): manifest is ChatManifest => manifest.chat !== undefined);
   if (tuned.length === 0) throw notAChatModel(body.model);
   const turns = turnsOf(body.messages);
-  const sampling = samplingOf(body, grammar, body.logprobs ? (body.top_logprobs ?? 0) : undefined);
+  const sampling = { ...samplingOf(body, grammar, body.logprobs ? (body.top_logprobs ?? 0) : undefined), endsWithContext: true };
   const n = body.n ?? 1;
   const prompts = new Map(tuned.map((manifest) => [manifest.id, fitTo(manifest, turns, sampling.maxBytes)]));
   const fitted = [...prompts.values()];

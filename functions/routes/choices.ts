@@ -1,6 +1,6 @@
 /** Several generations as one stream of events, each decoded to text that never splits a character. */
 import type { GenerateResult, Piece } from '../engine/types.js';
-import { type Echo, TextOfPieces } from './text-of-pieces.js';
+import { type Echo, TextOfPieces, ToldTextOfPieces } from './text-of-pieces.js';
 import type { Token } from './tokens.js';
 
 export interface ChoiceEvent {
@@ -18,6 +18,8 @@ export interface Choice {
   readonly generation: AsyncGenerator<Piece, GenerateResult, void>;
   /** Stands before the text. */
   readonly echo: Echo | undefined;
+  /** The answer says how probable its bytes were. */
+  readonly tells: boolean;
   /** The generation itself tells the prompt, as it scores it. */
   readonly tellsEcho: boolean;
 }
@@ -28,8 +30,8 @@ export interface Choice {
  */
 export async function* runChoices(choices: readonly Choice[], stop: () => void): AsyncGenerator<ChoiceEvent, void, void> {
   const running = new Map(
-    choices.map(({ generation, echo, tellsEcho }, index) => {
-      const text = new TextOfPieces(tellsEcho && echo?.begins === true);
+    choices.map(({ generation, echo, tells, tellsEcho }, index) => {
+      const text = tells ? new ToldTextOfPieces(tellsEcho && echo?.begins === true) : new TextOfPieces();
       return [index, { generation, text, echo: tellsEcho ? undefined : echo, step: nextOf(generation, index) }];
     }),
   );

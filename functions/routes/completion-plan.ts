@@ -1,5 +1,5 @@
 import { fitGap } from '../engine/infill.js';
-import { countPromptPatches, SPECIAL } from '../engine/patch.js';
+import { countPromptPatches, PATCH_CAP, SPECIAL } from '../engine/patch.js';
 import { keptPatches } from '../engine/window.js';
 import type { ByteAutomaton } from '../grammar/automaton.js';
 import type { BudgetDefaults } from '../router/budget.js';
@@ -58,7 +58,9 @@ function choicesOf({ n, best_of: bestOf, logprobs }: CompletionRequest): { n: nu
 }
 
 function plain({ bytes }: Echo, { context }: Manifest): SizedPrompt {
-  return { ids: bytes, patches: keptPatches(countPromptPatches(bytes), context.patches), truncated: false };
+  // A longer one has surely more patches than the context, and may be a megabyte.
+  const counted = bytes.subarray(0, (context.patches + 1) * PATCH_CAP);
+  return { ids: bytes, patches: keptPatches(countPromptPatches(counted), context.patches), truncated: false };
 }
 
 function gap({ bytes }: Echo, suffix: Uint8Array, maxBytes: number, { context, bytesPerPatch }: Manifest): SizedPrompt {

@@ -33,6 +33,8 @@ export interface AppDeps {
   readonly elsewhere?: Elsewhere;
   readonly budgetDefaults: BudgetDefaults;
   readonly access: Access;
+  /** Of pages that may ask besides the server's own; none if absent. */
+  readonly corsOrigins?: readonly string[];
   readonly drain: Drain;
   readonly readiness: Readiness;
   readonly grammars: GrammarCompiler;

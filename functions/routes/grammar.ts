@@ -3,9 +3,8 @@ import type { ByteAutomaton } from '../grammar/automaton.js';
 import { shortest } from '../grammar/automaton.js';
 import { GrammarError } from '../grammar/errors.js';
 import type { GrammarCompiler, GrammarSource } from '../grammar/grammars.js';
-import type { TextRequest } from '../schema/request.js';
+import { maxBytesOf, type TextRequest } from '../schema/request.js';
 import { invalidField } from './api-error.js';
-import { maxBytesOf } from './plan.js';
 
 /** @throws {ApiError} 400 for a form that cannot be followed, or not in the text's length */
 export async function grammarOf(body: TextRequest, grammars: GrammarCompiler, signal: AbortSignal): Promise<ByteAutomaton | undefined> {

@@ -5,7 +5,7 @@ import { type Budget, type BudgetDefaults, limitBudget, parseBudget } from '../r
 import { AUTO, type RouteRequest } from '../router/types.js';
 import type { ByteAutomaton } from '../grammar/automaton.js';
 import type { Manifest } from '../schema/manifest.js';
-import { DEFAULT_MAX_BYTES, type TextRequest } from '../schema/request.js';
+import { maxBytesOf, type TextRequest } from '../schema/request.js';
 import { unknownModel } from './api-error.js';
 import type { Echo } from './text-of-pieces.js';
 
@@ -83,10 +83,6 @@ export function routeRequest(body: TextRequest, arrival: Arrival, { budget, tier
     sharesRuns: typeof body.seed !== 'number',
     ...workload,
   };
-}
-
-export function maxBytesOf(body: TextRequest): number {
-  return body.max_tokens ?? body.max_completion_tokens ?? DEFAULT_MAX_BYTES;
 }
 
 /**

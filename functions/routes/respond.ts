@@ -76,7 +76,7 @@ function start(c: Context<AppEnv>, deps: AppDeps, parts: Pick<Run, 'admitted' | 
   const choices = prompts.map(({ ids: prompt, echo }, index) => {
     const { seed, scoresPrompt = false } = plan.sampling;
     const options = { ...plan.sampling, seed: seed === undefined ? seed : seed + (index % plan.tries), prompt, cacheSalt, deadlineAtMs };
-    return { generation: follow(deps.router, decision, deps.engine.generate(placement, options, flight.signal)), echo, tellsEcho: scoresPrompt };
+    return { generation: follow(deps.router, decision, deps.engine.generate(placement, options, flight.signal)), echo, tells: plan.tellsLogprobs, tellsEcho: scoresPrompt };
   });
   return {
     ...parts,

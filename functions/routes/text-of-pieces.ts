@@ -1,6 +1,6 @@
 /**
- * The bytes of one choice as text that never splits a character, each piece with the tokens whose bytes it shows. What is incomplete is
- * held back until it is whole; at the end it becomes U+FFFD.
+ * The bytes of one choice as text that never splits a character, each piece with the tokens whose bytes it shows if they are told. What
+ * is incomplete is held back until it is whole; at the end it becomes U+FFFD.
  *
  * @module
  */
@@ -24,9 +24,31 @@ export interface Echo {
   readonly begins: boolean;
 }
 
-export class TextOfPieces {
+export interface PieceDecoder {
+  push(piece: Piece): DecodedPiece;
+  /** All that is left. */
+  end(): DecodedPiece;
+}
+
+/** A byte-order mark inside a text is the model's own output and stays. */
+const DECODING = { ignoreBOM: true } as const;
+
+/** Of which no tokens are told. A prompt that is echoed may be a megabyte, so no byte is looked at here. */
+export class TextOfPieces implements PieceDecoder {
+  readonly #decoder = new TextDecoder('utf-8', DECODING);
+
+  push({ bytes }: Piece): DecodedPiece {
+    return { text: this.#decoder.decode(bytes, { stream: true }), tokens: [] };
+  }
+
+  end(): DecodedPiece {
+    return { text: this.#decoder.decode(), tokens: [] };
+  }
+}
+
+export class ToldTextOfPieces implements PieceDecoder {
   #held: number[] = [];
-  /** Of the bytes held and of marks among them, if they are told. */
+  /** Of the bytes held and of marks among them. */
   #untold: Untold[] = [];
   #characters = 0;
   #isFirst: boolean;
@@ -44,7 +66,6 @@ export class TextOfPieces {
     return this.#decode(false);
   }
 
-  /** All that is left. */
   end(): DecodedPiece {
     return this.#decode(true);
   }
@@ -62,8 +83,7 @@ export class TextOfPieces {
     const bytes = this.#held.splice(0, end);
     // A mark has no bytes that could be incomplete.
     if (this.#held.length === 0) this.#tell(0, tokens);
-    // A byte-order mark inside a text is the model's own output and stays.
-    return { text: new TextDecoder('utf-8', { ignoreBOM: true }).decode(Uint8Array.from(bytes)), tokens };
+    return { text: new TextDecoder('utf-8', DECODING).decode(Uint8Array.from(bytes)), tokens };
   }
 
   /** The tokens of the next `count` bytes, with marks before and after them. */

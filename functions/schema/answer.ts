@@ -32,7 +32,9 @@ export const stlmReportSchema = z
     tier: z.string(),
     route_reason: z.string(),
     load_state: z.enum(['warm', 'cold']).meta({ description: 'Whether the tier had to be loaded for this request.' }),
-    stop_cause: z.enum(['eod', 'stop', 'length', 'deadline', 'cancelled']).meta({ description: 'Of several choices, the most cutting.' }),
+    stop_cause: z.enum(['eod', 'stop', 'length', 'context', 'deadline', 'cancelled']).meta({
+      description: 'Of several choices, the most cutting. `context`: a reply, or what fills a gap, came to where the context ends.',
+    }),
     budget_ms: z.number(),
     budget_source: z.string(),
     expected_ms: z.number().meta({ description: 'Arrival to last byte as expected before the first run; half of all answers should take longer.' }),

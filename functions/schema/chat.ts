@@ -8,7 +8,7 @@ import { answerFields, finishReason, stlmReportSchema, usageOfChunk, usageSchema
 import { bounded, listOf } from './bounded.js';
 import { chatLogprobsSchema } from './logprobs.js';
 import { notYet } from './not-yet.js';
-import { hasWordsOrForm, STREAM_OPTIONS_ISSUE, streamsIfOptions, textRequestFields, WORDS_OR_FORM_ISSUE } from './request.js';
+import { hasWordsOrForm, STREAM_OPTIONS_ISSUE, streamsIfOptions, tellsFew, textRequestFields, TOLD, TOLD_MESSAGE, WORDS_OR_FORM_ISSUE } from './request.js';
 
 /** More turns than any context holds. */
 export const MAX_MESSAGES = 1_024;
@@ -68,7 +68,7 @@ export const chatRequestSchema = z
     ...textRequestFields,
     messages,
     logprobs: z.boolean().nullish().meta({ description: 'Tells how probable each byte of the reply was: a token is a byte.' }),
-    top_logprobs: z.int().min(0).max(MAX_CHAT_LOGPROBS).nullish().meta({ description: 'So many of the likeliest bytes beside each; with `logprobs` only.' }),
+    top_logprobs: z.int().min(0).max(MAX_CHAT_LOGPROBS).nullish().meta({ description: `So many of the likeliest bytes beside each; with \`logprobs\` only. ${TOLD}` }),
     tools: notYet(none),
     tool_choice: notYet(z.literal('none')),
     parallel_tool_calls: notYet(z.boolean()),
@@ -85,6 +85,7 @@ export const chatRequestSchema = z
   .refine(streamsIfOptions, STREAM_OPTIONS_ISSUE)
   .refine(hasWordsOrForm, WORDS_OR_FORM_ISSUE)
   .refine(({ logprobs, top_logprobs: top }) => !top || logprobs === true, { path: ['top_logprobs'], message: 'only allowed together with logprobs: true' })
+  .refine((body) => body.logprobs !== true || tellsFew(body, body.n ?? 1, body.top_logprobs ?? 0), { path: ['top_logprobs'], message: TOLD_MESSAGE })
   .openapi('ChatCompletionRequest');
 
 export type ChatRequest = z.infer<typeof chatRequestSchema>;

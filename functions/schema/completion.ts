@@ -8,14 +8,12 @@ import { z } from '@hono/zod-openapi';
 import { answerFields, finishReason, stlmReportSchema, usageOfChunk, usageSchema } from './answer.js';
 import { completionLogprobsSchema } from './logprobs.js';
 import { SPECIAL } from './patch-rule.js';
-import { DEFAULT_MAX_BYTES, MAX_BYTES, MAX_CHOICES, hasWordsOrForm, STREAM_OPTIONS_ISSUE, streamsIfOptions, textRequestFields, WORDS_OR_FORM_ISSUE } from './request.js';
+import { DEFAULT_MAX_BYTES, hasWordsOrForm, MAX_BYTES, MAX_CHOICES, MAX_TOLD, STREAM_OPTIONS_ISSUE, streamsIfOptions, tellsFew, textRequestFields, TOLD, TOLD_MESSAGE, WORDS_OR_FORM_ISSUE } from './request.js';
 
 /** Bounds what one request can ask of a worker. */
 export const MAX_PROMPTS = 16;
 const MAX_TEXTS = 16;
 const MAX_LOGPROBS = 5;
-/** Of all prompts whose bytes an answer tells the log-probabilities of, and as many again for each alternative: each takes some fifty bytes of JSON. */
-const MAX_TOLD = 131_072;
 
 /** Longer than any context; a text, which costs less to read, may be as long as a body. */
 const MAX_PROMPT_NUMBERS = 65_536;
@@ -73,7 +71,7 @@ const fields = z.object({
   max_tokens: z.int().min(0).max(MAX_BYTES).nullish().meta({ description: `One token is one byte; ${DEFAULT_MAX_BYTES} if absent. 0, for a prompt that is only scored, goes with \`echo\`.` }),
   best_of: bestOf,
   echo: z.boolean().nullish().meta({ description: 'The text begins with the prompt; with `logprobs` the prompt is scored too, in windows of half a context where it is longer than one.' }),
-  logprobs: z.int().min(0).max(MAX_LOGPROBS).nullish().meta({ description: 'Tells how probable each byte was, and so many of the likeliest beside it: a token is a byte.' }),
+  logprobs: z.int().min(0).max(MAX_LOGPROBS).nullish().meta({ description: `Tells how probable each byte was, and so many of the likeliest beside it: a token is a byte. ${TOLD}` }),
   suffix: z.string().nullish().meta({ description: 'What comes after the text: it fills the gap between `prompt` and this. Only of models with `infill` in `GET /v1/models`.' }),
 });
 
@@ -106,6 +104,7 @@ export const completionRequestSchema = fields
   .refine(({ max_tokens: most, echo }) => most !== 0 || echo === true, { path: ['max_tokens'], message: 'expected at least 1; 0 goes with echo: true' })
   .refine((body) => !body.suffix || !scoresPrompt(body), { path: ['suffix'], message: 'not together with echo and logprobs: what is echoed is not what the model reads' })
   .refine((body) => countScored(body) * (1 + (body.logprobs ?? 0)) <= MAX_TOLD, { path: ['echo'], message: `with logprobs expected at most ${MAX_TOLD} of the prompts' bytes and alternatives together` })
+  .refine((body) => typeof body.logprobs !== 'number' || tellsFew(body, countTexts(body), body.logprobs), { path: ['logprobs'], message: TOLD_MESSAGE })
   .openapi('CompletionRequest');
 
 export type CompletionRequest = z.infer<typeof completionRequestSchema>;

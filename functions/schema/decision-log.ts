@@ -77,7 +77,7 @@ export const outcomeRecordSchema = z.object({
   /** Null where the engine failed, or the client left. */
   result: z
     .object({
-      stopCause: z.enum(['eod', 'stop', 'length', 'deadline', 'cancelled']),
+      stopCause: z.enum(['eod', 'stop', 'length', 'context', 'deadline', 'cancelled']),
       promptPatches: z.int(),
       completionBytes: z.int(),
       decodedPatches: z.number(),

@@ -41,6 +41,14 @@ export const aliases = z
   .pipe(z.array(z.tuple([modelName, modelName])))
   .transform((pairs): Aliases => new Map(pairs));
 
+const origin = z.union([z.literal('*'), z.string().refine((text) => URL.canParse(text) && new URL(text).origin === text, 'expected origins, as https://app.example')]);
+
+/** `https://app.example,http://localhost:3000`. */
+export const corsOrigins = z
+  .string()
+  .transform((list) => list.split(',').map((text) => text.trim()))
+  .pipe(z.array(origin));
+
 export const textRequestFields = {
   model: modelName.meta({
     description: '`stlm-auto` routes by latency budget, also as `stlm-auto@80ms`; a tier id pins that tier.',
@@ -83,6 +91,21 @@ export const textRequestFields = {
 };
 
 export type TextRequest = z.infer<z.ZodObject<typeof textRequestFields>>;
+
+export function maxBytesOf({ max_tokens: most, max_completion_tokens: mostOfChat }: Pick<TextRequest, 'max_tokens' | 'max_completion_tokens'>): number {
+  return most ?? mostOfChat ?? DEFAULT_MAX_BYTES;
+}
+
+/** Log-probabilities in one JSON body, those of the alternatives beside each byte included: each takes some fifty bytes, and all are written at once. */
+export const MAX_TOLD = 131_072;
+
+/** For `refine`: whether a body can tell so much of so many texts. A stream tells it piece by piece. */
+export function tellsFew(body: Pick<TextRequest, 'stream' | 'max_tokens' | 'max_completion_tokens'>, texts: number, alternatives: number): boolean {
+  return body.stream === true || texts * maxBytesOf(body) * (1 + alternatives) <= MAX_TOLD;
+}
+
+export const TOLD = `One body tells at most ${MAX_TOLD} of them together, a stream any number.`;
+export const TOLD_MESSAGE = `expected at most ${MAX_TOLD} of the texts' bytes and alternatives together, or stream: true`;
 
 /** For `refine`: options of a stream on a request for none are a mistake. */
 export function streamsIfOptions({ stream, stream_options }: Pick<TextRequest, 'stream' | 'stream_options'>): boolean {

@@ -22,7 +22,9 @@ from stlm.graph import GraphBuilder, Shape, value
 NEUTRAL = (1.0, 1.0, 272.0, 0.0, 0.0, 0.0, 1.0)
 """A row of `sampler` that changes nothing: temperature, top-p, top-k, min-p, frequency, presence and repetition penalty."""
 DECIDED = 50.0
-"""Noise above this is a decision of the host (a forced byte, a strong bias) and passes every filter."""
+"""Noise above this is a decision of the host (a forced byte, a strong bias) and passes every filter. A bias comes with its draw, which the
+host takes from -2.5 to 11.8 temperatures: at 2, the most that the server takes, a bias above 55 always passes, one below 26 never, and one
+between them with those draws that lift it over."""
 BANNED = -1e8
 """Noise below this bans: the id has no rank, so that the filters keep the best of the others."""
 FORCED = 1e8

@@ -46,6 +46,8 @@ describe('the configuration', () => {
     ['STLM_TIERS', '../secrets'],
     ['STLM_POLICY', 'luck-first'],
     ['STLM_POLICY', 'fixed:'],
+    ['STLM_CORS_ORIGINS', 'app.example'],
+    ['STLM_CORS_ORIGINS', 'https://app.example/'],
     ['STLM_ALIASES', 'gpt-4o'],
     ['STLM_ALIASES', 'gpt-4o=stlm-auto=more'],
     ['STLM_WATTS_PER_CORE', '0'],
@@ -69,6 +71,11 @@ describe('the configuration', () => {
 
   test('takes other names of models', () => {
     expect([...readConfig({ STLM_ALIASES: 'gpt-4o-mini=stlm-auto, gpt-4o = stlm-100m@2s' }).aliases]).toEqual([['gpt-4o-mini', 'stlm-auto'], ['gpt-4o', 'stlm-100m@2s']]);
+  });
+
+  test('takes origins of pages', () => {
+    expect(readConfig({ STLM_CORS_ORIGINS: 'https://app.example, http://localhost:3000' }).corsOrigins).toEqual(['https://app.example', 'http://localhost:3000']);
+    expect(readConfig({ STLM_CORS_ORIGINS: '*' }).corsOrigins).toEqual(['*']);
   });
 
   test('counts limits in Redis only where there are keys that have some', () => {
@@ -170,8 +177,17 @@ test('a variable that looks like a setting and is none is noticed', () => {
   expect(unknownVariables({ STLM_WORKER: '2', STLM_WORKERS: '2', STLM_URL: 'http://127.0.0.1:8080', STLM_PORT: 'tcp://10.0.0.1:80', STLM_SERVICE_HOST: '10.0.0.1', PATH: '/bin' })).toEqual(['STLM_WORKER']);
 });
 
-test("the README's table has every setting, and no other", () => {
-  const [, section] = /^## Settings\n([\s\S]*?)^## /m.exec(readFileSync('README.md', 'utf8'))!;
-  const named = [...section!.matchAll(/^\| (`.*?`) \|/gm)].flatMap(([, cell]) => [...cell!.matchAll(/`(\w+)`/g)].map(([, name]) => name));
-  expect(named.toSorted()).toEqual(SETTING_NAMES.toSorted());
+describe('the READMEs', () => {
+  const settingsIn = (path: string) => /^## Settings\n([\s\S]*?)(?=^## |$(?![\s\S]))/m.exec(readFileSync(path, 'utf8'))![1]!;
+
+  test("have a table of every setting, and of no other, in the server's", () => {
+    const named = [...settingsIn('functions/README.md').matchAll(/^\| (`.*?`) \|/gm)].flatMap(([, cell]) => [...cell!.matchAll(/`(\w+)`/g)].map(([, name]) => name));
+    expect(named.toSorted()).toEqual(SETTING_NAMES.toSorted());
+  });
+
+  test('name only what there is where they are short', () => {
+    const named = [...settingsIn('README.md').matchAll(/`([A-Z_]+)`/g)].map(([, name]) => name);
+    expect(named.length).toBeGreaterThan(4);
+    expect(SETTING_NAMES).toEqual(expect.arrayContaining(named));
+  });
 });

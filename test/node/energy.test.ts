@@ -81,6 +81,22 @@ describe("the processor's counters", () => {
     expect(passes(1_000, 0.01)!.wattsPerCore).toBe(5);
   });
 
+  test('that fail for once are unknown until the next time, and then charge for both', async () => {
+    await zone('intel-rapl:0', 'package-0', 0);
+    await zone('intel-rapl:1', 'package-1', 0);
+    const { passes } = machine();
+    const takes = async (countUj: number) => {
+      for (const socket of [0, 1]) await zone(`intel-rapl:${socket}`, `package-${socket}`, countUj);
+    };
+    await takes(10_000_000);
+    expect(passes(1_000, 4)!.wattsPerCore).toBe(5);
+    await takes(30_000_000);
+    await rm(join(folder, 'intel-rapl:1', 'energy_uj'));
+    expect(passes(1_000, 4)).toBeUndefined();
+    await takes(50_000_000);
+    expect(passes(1_000, 4)!.wattsPerCore).toBe(10);
+  });
+
   test('that are not there, or not for us, are none', async () => {
     expect(Rapl.open(join(folder, 'none'))).toBeUndefined();
     expect(Rapl.open(folder)).toBeUndefined();

@@ -155,6 +155,21 @@ describe('a generation', () => {
     expect(fresh.text).toBe(long.text.slice(before.length, before.length + 100));
   });
 
+  test('that must not forget ends where the context does, after the same text', async () => {
+    const long = await generate({ maxBytes: 600 });
+    const slide = long.session.runs.findIndex(({ past }, index) => index > 0 && past === 0);
+    const { outcome, text: got, session } = await generate({ maxBytes: 600, endsWithContext: true });
+    expect(outcome).toMatchObject({ stopCause: 'context', contextTruncated: false, completionBytes: got.length });
+    expect(got).toBe(long.chunks.slice(0, slide).join(''));
+    expect(session.runs).toEqual(long.session.runs.slice(0, slide));
+  });
+
+  test.each([63, 64, 65])('that must not forget still writes a patch after a prompt of %d patches', async (patches) => {
+    const { outcome, text: got } = await generate({ prompt: bytes('ab '.repeat(patches - 1)), maxBytes: 600, endsWithContext: true });
+    expect(outcome.decodedPatches).toBe(patches <= 64 ? 65 - patches : 33);
+    expect(got).not.toBe('');
+  });
+
   test('of a prompt longer than the context knows the newer half only', async () => {
     const prompt = 'ab cd '.repeat(40);
     const long = await generate({ prompt: bytes('zz xx ' + prompt), maxBytes: 30 });

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { countPromptPatches, isWordByte, PATCH_CAP, PatchSplitter, SPECIAL, splitPrompt } from '../../functions/engine/patch.js';
+import { countPromptPatches, isWordByte, PATCH_CAP, PatchSplitter, recentIds, SPECIAL, splitPrompt } from '../../functions/engine/patch.js';
 import { patchRuleHash } from '../../functions/schema/patch-rule.js';
 
 const bytes = (text: string) => new TextEncoder().encode(text);
@@ -114,5 +114,35 @@ describe('a prompt', () => {
         expect([...split.unfinished]).toEqual(unfinished);
       }),
     );
+  });
+});
+
+describe('the end of a prompt', () => {
+  /** Long runs of one class too, in which only the cap ends patches, and marks. */
+  const runs = fc.array(fc.tuple(fc.constantFrom(97, 97, 32, 0xc3, SPECIAL.end_of_turn), fc.oneof(fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 150 }))), { maxLength: 40 });
+  const prompts = runs.map((parts) => Uint16Array.from(parts.flatMap(([id, count]) => Array<number>(id > 255 ? 1 : count).fill(id))));
+
+  test('has the same last patches as the whole, more than the context holds, and is not much longer', () => {
+    fc.assert(
+      fc.property(prompts, fc.integer({ min: 1, max: 8 }), (prompt, context) => {
+        const recent = recentIds(prompt, context);
+        const [whole, end] = [splitPrompt(prompt), splitPrompt(recent)];
+        expect(end.unfinished).toEqual(whole.unfinished);
+        expect(end.patches > context).toBe(whole.patches > context);
+        expect(recent.length).toBeLessThanOrEqual((context + 4) * PATCH_CAP);
+        if (recent.length === prompt.length) return;
+        expect(end.patches).toBeGreaterThan(context);
+        // The first is the begin of a document, which the whole has not there.
+        const shared = (context + 1) * PATCH_CAP;
+        expect(end.rows.slice(-shared)).toEqual(whole.rows.slice(-shared));
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  test('of bytes is bytes, and of a prompt that a context may hold all of it', () => {
+    expect(recentIds(new Uint8Array(100_000), 8)).toBeInstanceOf(Uint8Array);
+    const prompt = bytes('word '.repeat(20));
+    expect(recentIds(prompt, 100)).toBe(prompt);
   });
 });

@@ -80,6 +80,11 @@ describe('a JSON schema', () => {
     ['properties.age.minimum', { type: 'object', properties: { age: { type: 'integer', minimum: 3 } } }],
     ['properties.name.pattern', { type: 'object', properties: { name: { type: 'string', pattern: '.*' } } }],
     ['properties.name.format', { type: 'object', properties: { name: { type: 'string', format: 'email' } } }],
+    // Not what every object inherits.
+    ['format', { type: 'string', format: 'constructor' }],
+    ['type', { type: 'constructor' }],
+    ['$ref', { $ref: '#/__proto__' }],
+    ['type', { type: [] }],
     ['anyOf.1.type', { anyOf: [{ type: 'null' }, { type: 'date' }] }],
     ['required', { type: 'object', properties: { a: {} }, required: ['b'] }],
     ['additionalProperties', { type: 'object', properties: { a: {} }, additionalProperties: true }],

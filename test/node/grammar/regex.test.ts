@@ -68,6 +68,8 @@ describe('a regular expression', () => {
     [String.raw`\bword`, 'Assertions'],
     [String.raw`(?:(a)|b)\1`, 'ackreference'],
     ['[]', 'no text matches it'],
+    [String.raw`a\uD800`, 'no text matches it'],
+    ['[\udc00-\udfff]+', 'no text matches it'],
   ])('that no automaton can follow is refused: %s', (pattern, message) => {
     expect(() => compileRegex(pattern)).toThrow(GrammarError);
     expect(() => compileRegex(pattern)).toThrow(message);

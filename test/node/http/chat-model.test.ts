@@ -87,6 +87,25 @@ describe('a reply', () => {
     expect(contentOf(short)).toBe(contentOf(long));
   });
 
+  test.each([false, true])('that outgrows its room ends with the context, and never forgets its system text (streamed: %s)', async (stream) => {
+    const messages = [{ role: 'system', content: 'Be kind.' }, { role: 'user', content: 'Say it all.' }];
+    // Neither mark that would end it, and short words.
+    const logit_bias = Object.fromEntries(Array.from({ length: 256 }, (_, byte) => [byte, byte < 128 ? 40 : -60]));
+    const fields = { max_tokens: 4_096, logit_bias, stream };
+    const last = stream ? (await readChunks<ChatChunk>(await ask(messages, fields))).at(-1)! : await reply(messages, fields);
+    expect(last.choices[0]!.finish_reason).toBe('length');
+    expect(last.stlm).toMatchObject({ stop_cause: 'context', context_truncated: false });
+    // The last patch is written and not read.
+    expect(last.stlm!.prompt_patches + last.stlm!.decoded_patches).toBe(CONTEXT_PATCHES + 1);
+  });
+
+  test('in a form that outgrows its room says that the context cut it', async () => {
+    const { choices, stlm } = await reply([{ role: 'user', content: 'Count.' }], { max_tokens: 4_096, regex: '([a-z] ){1000}' });
+    expect(choices[0]!.finish_reason).toBe('length');
+    expect(choices[0]!.message.content).toMatch(/^([a-z] )+$/);
+    expect(stlm).toMatchObject({ stop_cause: 'context', context_truncated: false });
+  });
+
   test('whose reader leaves stops its compute', async () => {
     const leave = new AbortController();
     const messages = [{ role: 'user', content: 'Hello!' }];

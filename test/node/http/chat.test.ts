@@ -73,6 +73,7 @@ describe('a chat', () => {
     ['eod', 'stop'],
     ['stop', 'stop'],
     ['length', 'length'],
+    ['context', 'length'],
     ['deadline', 'length'],
   ] as const)('that ended by %s finishes with %s', async (cause, reason) => {
     await open(says([' ok\n'], cause));
@@ -84,6 +85,16 @@ describe('a chat', () => {
     await open(says([], 'deadline'));
     for (const stream of [false, true]) expect((await ask({ stream })).status).toBe(429);
   });
+});
+
+test('more alternatives than one body tells are refused by name, but to a stream', async () => {
+  await open();
+  const fields = { n: 8, max_tokens: 781, logprobs: true, top_logprobs: 20 };
+  const response = await ask(fields);
+  expect(response.status).toBe(400);
+  expect(await response.json()).toMatchObject({ error: { param: 'top_logprobs', code: 'invalid_value' } });
+  await answer({ ...fields, max_tokens: 780 });
+  await answer({ ...fields, stream: true });
 });
 
 describe('a stream', () => {

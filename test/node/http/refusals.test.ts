@@ -112,6 +112,22 @@ describe('a budget that runs out before any text', () => {
     expect(response.status).toBe(429);
   });
 
+  test.each([
+    ['deadline', 0, 'loading'],
+    ['cancelled', 2, 'draining'],
+  ] as const)('or a server that is not there (%s) leaves no half of a score: a 503', async (cause, promptPatches, code) => {
+    const engine = new ScriptedEngine(async function* scoreOne({ prompt }) {
+      if (prompt.length === 4) yield new TextEncoder().encode('text');
+      return prompt.length === 4 ? 'length' : cause;
+    });
+    engine.promptPatches = promptPatches;
+    server = await listen(engine);
+    const response = await server.post('/v1/completions', { ...valid, prompt: ['Once', 'Never'], echo: true, logprobs: 0 });
+    expect(response.status).toBe(503);
+    expect(response.headers.get('retry-after')).not.toBeNull();
+    expect(await response.json()).toMatchObject({ error: { code } });
+  });
+
   test('for one choice of several leaves the others their text', async () => {
     server = await listen(
       new ScriptedEngine(async function* sayOne({ prompt }) {

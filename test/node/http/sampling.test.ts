@@ -1,7 +1,7 @@
 /** Fields that say how a text is chosen, from the model to the answer. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Completion } from '../../../functions/schema/completion.js';
-import { ascii, logprobsOf, type ModelServer, PROMPT, startModelServer } from './model-server.js';
+import { ascii, bytesTold, logprobsOf, type ModelServer, PROMPT, startModelServer } from './model-server.js';
 
 let server: ModelServer;
 beforeAll(async () => {
@@ -24,6 +24,18 @@ describe('best_of', () => {
     expect(best.usage).toEqual(all.usage);
     const untold = await server.complete({ ...fields, logprobs: null, n: 2, best_of: 5 });
     expect(untold.choices.map(({ text, logprobs }) => [text, logprobs])).toEqual(ranked.slice(0, 2).map((text) => [text, null]));
+  });
+
+  test('says of each why it ended, and of all what cut most', async () => {
+    const texts = (await server.complete({ ...fields, n: 6, logit_bias: ascii })).choices.map(({ text }) => text);
+    const stop = [...texts.join('')].find((byte) => !texts.every((text) => text.includes(byte)));
+    const all = await server.complete({ ...fields, n: 6, logit_bias: ascii, stop });
+    const reasons = (completion: Completion) => new Map(completion.choices.map(({ text, finish_reason: reason }) => [text, reason]));
+    expect(new Set(reasons(all).values())).toEqual(new Set(['stop', 'length']));
+    const best = await server.complete({ ...fields, n: 5, best_of: 6, logit_bias: ascii, stop });
+    expect(best.choices).toHaveLength(5);
+    for (const [text, reason] of reasons(best)) expect(reason).toBe(reasons(all).get(text));
+    expect(best.stlm.stop_cause).toBe('length');
   });
 
   test('ranks the texts of each prompt among themselves', async () => {
@@ -67,6 +79,34 @@ describe('penalties', () => {
   test('with a seed give the same text again', async () => {
     const fields = { temperature: 1, seed: 4, frequency_penalty: 0.3, repetition_penalty: 1.2, min_p: 0.02 };
     expect(textOf(await server.complete(fields))).toBe(textOf(await server.complete(fields)));
+  });
+});
+
+describe('the least that a field may be', () => {
+  const LEAST = Number.MIN_VALUE;
+  const drawn = { temperature: 1, seed: 9 };
+
+  test.each<[fields: object, as: object]>([
+    [{ temperature: LEAST }, {}],
+    [{ temperature: LEAST, top_p: 0.5, min_p: 0.5, top_k: 7 }, {}],
+    [{ ...drawn, top_p: LEAST }, {}],
+    [{ ...drawn, min_p: LEAST }, drawn],
+    [{ ...drawn, frequency_penalty: LEAST, presence_penalty: -LEAST }, drawn],
+    [{ ...drawn, logit_bias: { 65: LEAST } }, drawn],
+  ])('%j is as good as %j', async (fields, as) => {
+    expect(textOf(await server.complete(fields))).toBe(textOf(await server.complete(as)));
+  });
+
+  test.each([
+    { repetition_penalty: 0.01 },
+    { ...drawn, repetition_penalty: 0.01, frequency_penalty: -2, presence_penalty: -2 },
+    { temperature: LEAST, top_p: LEAST, min_p: LEAST, top_k: 1, repetition_penalty: 0.01, frequency_penalty: LEAST, presence_penalty: LEAST },
+  ])('%j still chooses bytes that the model finds possible, in JSON that has all their figures', async (fields) => {
+    const completion = await server.complete({ ...fields, logprobs: 5, max_tokens: 60, logit_bias: ascii });
+    const { token_logprobs, top_logprobs } = logprobsOf(completion);
+    expect(bytesTold(completion)).toHaveLength(60);
+    expect(bytesTold(completion)).not.toContain(0);
+    for (const logprob of [...token_logprobs, ...top_logprobs.flatMap((top) => Object.values(top!))]) expect(logprob).toBeTypeOf('number');
   });
 });
 
@@ -116,7 +156,7 @@ describe('a suffix', () => {
 
   test('stays in sight of the text, which ends where the context does', async () => {
     const { stlm, usage } = await server.complete({ suffix, max_tokens: 2_000, logit_bias: everyByte });
-    expect(stlm).toMatchObject({ stop_cause: 'length', context_truncated: false });
+    expect(stlm).toMatchObject({ stop_cause: 'context', context_truncated: false });
     expect(usage.completion_tokens).toBeLessThan(2_000);
   });
 

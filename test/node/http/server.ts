@@ -32,7 +32,7 @@ export interface TestServer {
 
 const nowMs = () => performance.timeOrigin + performance.now();
 
-export async function listen(engine: Engine, parts: { router?: Router; keys?: readonly Key[]; aliases?: Aliases } = {}): Promise<TestServer> {
+export async function listen(engine: Engine, parts: { router?: Router; keys?: readonly Key[]; aliases?: Aliases; corsOrigins?: readonly string[] } = {}): Promise<TestServer> {
   const log: object[] = [];
   const write = (fields: object, message: string) => void log.push({ ...fields, message });
   const logger = { info: write, warn: write, error: write };
@@ -40,10 +40,10 @@ export async function listen(engine: Engine, parts: { router?: Router; keys?: re
   const router = parts.router ?? createRouter({ engine, nowMs, log: logger, record: (record) => void records.push(record) });
   const drain = new Drain();
   const readiness = new Readiness(engine);
-  const { keys = [] } = parts;
+  const { keys = [], corsOrigins = [] } = parts;
   const access = { keys: new KeyRing(keys), limits: new Limits(keys) };
   const grammars = { compile: async (source: GrammarSource) => compileGrammar(source) };
-  const app = createApp({ engine, router, aliases: parts.aliases ?? new Map(), budgetDefaults: BUDGET_DEFAULTS, access, grammars, drain, readiness, logger, metrics: new PrometheusMetrics(engine), energy: new EnergyMeter(() => ({ wattsPerCore: 5, source: 'cpu_time' })), nowMs, newId: () => crypto.randomUUID() });
+  const app = createApp({ engine, router, aliases: parts.aliases ?? new Map(), corsOrigins, budgetDefaults: BUDGET_DEFAULTS, access, grammars, drain, readiness, logger, metrics: new PrometheusMetrics(engine), energy: new EnergyMeter(() => ({ wattsPerCore: 5, source: 'cpu_time' })), nowMs, newId: () => crypto.randomUUID() });
   const server = serve({ fetch: app.fetch, port: 0, hostname: '127.0.0.1' }) as Server;
   await once(server, 'listening');
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;

@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Piece } from '../../../functions/engine/types.js';
-import { TextOfPieces } from '../../../functions/routes/text-of-pieces.js';
+import { TextOfPieces, ToldTextOfPieces } from '../../../functions/routes/text-of-pieces.js';
 
 /** Bytes that are UTF-8 in part, cut anywhere. */
 const someBytes = fc
@@ -23,7 +23,7 @@ describe('bytes that come in pieces', () => {
   test('are the text that they are whole, wherever they are cut, and each piece has the tokens of its bytes', () => {
     fc.assert(
       fc.property(someBytes, cuts, (bytes, places) => {
-        const decoder = new TextOfPieces();
+        const decoder = new ToldTextOfPieces();
         const told = [...pieces(bytes, places).map((piece) => decoder.push(piece)), decoder.end()];
         expect(told.map(({ text }) => text).join('')).toBe(decode(bytes));
         const tokens = told.flatMap((piece) => piece.tokens);
@@ -35,10 +35,21 @@ describe('bytes that come in pieces', () => {
     );
   });
 
+  test('are the same pieces of text where no tokens are told', () => {
+    fc.assert(
+      fc.property(someBytes, cuts, (bytes, places) => {
+        const [told, untold] = [new ToldTextOfPieces(), new TextOfPieces()];
+        for (const piece of pieces(bytes, places)) expect(untold.push(piece)).toEqual({ text: told.push(piece).text, tokens: [] });
+        expect(untold.end()).toEqual({ text: told.end().text, tokens: [] });
+      }),
+      { numRuns: 500 },
+    );
+  });
+
   test('tell where in the text the character of each byte begins', () => {
     fc.assert(
       fc.property(someBytes, cuts, (bytes, places) => {
-        const decoder = new TextOfPieces();
+        const decoder = new ToldTextOfPieces();
         const tokens = [...pieces(bytes, places).flatMap((piece) => decoder.push(piece).tokens), ...decoder.end().tokens];
         const characters = [...decode(bytes)];
         const own = (offset: number) => tokens.filter(({ textOffset }) => textOffset === offset).map(({ id }) => id);
@@ -49,8 +60,8 @@ describe('bytes that come in pieces', () => {
     );
   });
 
-  test('of a megabyte are decoded at once', () => {
+  test.each([TextOfPieces, ToldTextOfPieces])('of a megabyte are decoded at once: %o', (Decoder) => {
     const bytes = new Uint8Array(1 << 20).fill(0x61);
-    expect(new TextOfPieces().push({ bytes }).text).toHaveLength(1 << 20);
+    expect(new Decoder().push({ bytes }).text).toHaveLength(1 << 20);
   });
 });

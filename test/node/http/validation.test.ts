@@ -120,6 +120,36 @@ describe('a wrong field is refused by name', () => {
     expect((await complete({ prompt: 'a'.repeat(65_537), echo: true })).status).toBe(200);
   });
 
+  /** What 131,072 figures leave of a prompt, in bytes. */
+  test.each([
+    [21_845, { logprobs: 5 }],
+    [16_384, { n: 8, logprobs: 0 }],
+    [10_922, { n: 2, logprobs: 5 }],
+    [8_192, { n: 1, best_of: 8, logprobs: 1 }],
+  ])('more of the prompt than is scored: %d bytes with %j', async (most, fields) => {
+    const scored = { ...fields, echo: true, max_tokens: 0 };
+    for (const prompt of ['a'.repeat(most), ['a'.repeat(most - 2), 'é'], Array(most).fill(97)]) {
+      const { success } = completionRequestSchema.safeParse({ ...valid, ...scored, prompt });
+      expect(success).toBe(true);
+    }
+    for (const prompt of ['a'.repeat(most + 1), ['a'.repeat(most - 1), 'é'], Array(most + 1).fill(97)]) {
+      expect((await errorOf(await complete({ ...scored, prompt }))).param).toBe('echo');
+    }
+  });
+
+  /** What 131,072 figures leave of each text. */
+  test.each([
+    [1_365, { prompt: ['a', 'b'], n: 8, logprobs: 5 }],
+    [2_730, { prompt: ['a', 'b'], n: 8, logprobs: 2 }],
+    [2_730, { best_of: 8, logprobs: 5 }],
+  ])('more of the texts than one body tells, which a stream may: %d bytes with %j', async (most, fields) => {
+    for (const length of ['max_tokens', 'max_completion_tokens']) {
+      expect((await errorOf(await complete({ ...fields, [length]: most + 1 }))).param).toBe('logprobs');
+      expect(completionRequestSchema.safeParse({ ...valid, ...fields, [length]: most }).success).toBe(true);
+    }
+    expect(completionRequestSchema.safeParse({ ...valid, ...fields, best_of: null, max_tokens: most + 1, stream: true }).success).toBe(true);
+  });
+
   test('a megabyte of wrong prompts, by the first of them', async () => {
     for (const prompt of [Array.from({ length: 16 }, () => Array(20_000).fill('')), Array(65_536).fill(''), Array(70_000).fill(1), [[1, 256]], Array(65_536).fill(256), [['a'], 'b'], { 0: 'a' }]) {
       const { error } = completionRequestSchema.safeParse({ ...valid, prompt });

@@ -1,7 +1,7 @@
 /** What the router is told of a prompt is what the engine then reads of it. */
 import { expect, test } from 'vitest';
 import { Pace } from '../../../functions/engine/pace.js';
-import type { PromptIds } from '../../../functions/engine/patch.js';
+import { PATCH_CAP, type PromptIds } from '../../../functions/engine/patch.js';
 import { patchesToScore } from '../../../functions/engine/prompt-score.js';
 import type { GenerateOptions } from '../../../functions/engine/types.js';
 import { BUDGET_DEFAULTS } from '../../../functions/router/budget.js';
@@ -41,6 +41,11 @@ const WORDS = [0, 1, 40, 62, 63, 64, 65, 100, 148, 149, 150, 151, 400];
 
 test.each(WORDS)('of a completion after %d words, on tiers of every context', async (words) => {
   const plan = planCompletion({ model: 'stlm-auto', prompt: 'ab '.repeat(words) + 'unfinished' }, arrival, manifests, BUDGET_DEFAULTS);
+  expect(plan.route.promptPatches).toEqual(await readOf(plan));
+});
+
+test.each([63, 64, 65, 66, 148, 149, 150, 151, 300])('of a completion after a word of %d longest patches and a byte, on tiers of every context', async (patches) => {
+  const plan = planCompletion({ model: 'stlm-auto', prompt: 'a'.repeat(patches * PATCH_CAP + 1) }, arrival, manifests, BUDGET_DEFAULTS);
   expect(plan.route.promptPatches).toEqual(await readOf(plan));
 });
 
