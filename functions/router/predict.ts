@@ -67,6 +67,8 @@ export interface Workload {
   readonly maxBytes: number;
   /** Likewise, if they are bounded. */
   readonly maxWords?: number;
+  /** It ends where the context does, rather than slide it. */
+  readonly endsWithContext?: boolean;
   readonly lengthClass: LengthClass;
 }
 
@@ -145,7 +147,9 @@ export function predictCompute(model: LatencyModel, { tier, worker }: Placement,
     const counts = decodeCounts(costs, pastPatches, patches);
     return shared * costMs(costs.decode, counts) + rows * factor * slideMs(costs, pastPatches, patches) + counts[0] * betweenPatchesMs;
   };
-  const mostBytes = Math.min(work.maxBytes, bytesInWords(lengths, work.maxWords ?? Infinity));
+  const roomPatches = work.endsWithContext === true ? Math.max(1, costs.contextPatches - pastPatches) : Infinity;
+  // A word is a patch.
+  const mostBytes = Math.min(work.maxBytes, bytesInWords(lengths, Math.min(work.maxWords ?? Infinity, roomPatches)));
   const plannedBytes = lengthQuantile(lengths, mostBytes, P95);
   return {
     plannedBytes,

@@ -246,6 +246,7 @@ export function createRouter({ engine, nowMs, log, record, policy = DEFAULT_POLI
         maxBytes: Math.max(0, request.maxBytes - doneBytes / request.generations),
         ...(request.maxWords !== undefined && { maxWords: Math.max(0, request.maxWords - patches / request.generations) }),
         rows,
+        ...(request.endsWithContext === true && { endsWithContext: true }),
         lengthClass: request.lengthClass,
       },
       othersBusy(ledgers, worker, nowMs(), 1),

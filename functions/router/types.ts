@@ -33,6 +33,8 @@ export interface RouteRequest {
   readonly maxBytes: number;
   /** And at most so many words, if that is bounded. */
   readonly maxWords?: number;
+  /** It ends where the context does, rather than slide it. */
+  readonly endsWithContext?: boolean;
   /** What its length is foretold from. */
   readonly lengthClass: LengthClass;
   /** Texts to generate for this one answer (prompts x n), all on one placement. */

@@ -32,6 +32,7 @@ export function planChat(body: ChatRequest, arrival: Arrival, manifests: readonl
   const route = routeRequest(body, arrival, { ...target, manifests: tuned }, {
     promptBytes: Math.max(...fitted.map(({ ids }) => ids.length)),
     promptPatches: Object.fromEntries(Array.from(prompts, ([tier, { patches }]) => [tier, patches])),
+    endsWithContext: true,
     generations: n,
     lengthClass: grammar ? 'guided' : 'chat',
   });

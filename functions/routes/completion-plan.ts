@@ -35,6 +35,7 @@ export function planCompletion(body: CompletionRequest, arrival: Arrival, manife
     promptBytes: Math.max(0, ...[...prompts.values()].flat().map(({ ids }) => ids.length)),
     promptPatches: Object.fromEntries(Array.from(prompts, ([tier, sized]) => [tier, Math.max(...sized.map(({ patches }) => patches))])),
     ...(scores && { scoredPatches: Math.max(...texts.map(({ bytes }) => countPromptPatches(bytes))) }),
+    ...(suffix && { endsWithContext: true }),
     generations: texts.length * tries,
     lengthClass: grammar ? 'guided' : suffix ? 'infill' : sampling.stop.length > 0 ? 'stop' : 'plain',
   });

@@ -66,7 +66,7 @@ export function targetOf(body: TextRequest, arrival: Arrival, manifests: readonl
   return { budget, tier: pinned.id, manifests: [pinned] };
 }
 
-type Workload = Pick<RouteRequest, 'promptBytes' | 'promptPatches' | 'scoredPatches' | 'lengthClass' | 'generations'>;
+type Workload = Pick<RouteRequest, 'promptBytes' | 'promptPatches' | 'scoredPatches' | 'endsWithContext' | 'lengthClass' | 'generations'>;
 
 export function routeRequest(body: TextRequest, arrival: Arrival, { budget, tier, manifests }: Target, workload: Workload): RouteRequest {
   const firstByteBudgetMs = body.ttft_budget_ms ?? undefined;

@@ -50,6 +50,7 @@ export const decisionRecordSchema = z.object({
     scoredPatches: z.int().optional(),
     maxBytes: z.int(),
     maxWords: z.int().optional(),
+    endsWithContext: z.boolean().optional(),
     lengthClass: z.enum(['plain', 'stop', 'chat', 'guided', 'infill']),
     generations: z.int(),
     sharesRuns: z.boolean(),

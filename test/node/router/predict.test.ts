@@ -280,6 +280,20 @@ describe('the latency model', () => {
     expect(more / (perPatchMs * (context / 2))).toBeLessThan(1.4);
   });
 
+  test('plans no further than the context for a text that ends with it', () => {
+    const model = trained();
+    const context = manifests[0]!.context.patches;
+    const asked = { ...work, promptPatches: context - 20, maxBytes: 4_000 };
+    const open = predictCompute(model, placement, asked, 0);
+    const ends = predictCompute(model, placement, { ...asked, endsWithContext: true }, 0);
+    const twenty = predictCompute(model, placement, { ...asked, maxBytes: ends.plannedBytes }, 0);
+    expect(ends.plannedBytes).toBeLessThan(200);
+    expect(ends.decodeMs).toBe(twenty.decodeMs);
+    expect(open.decodeMs).toBeGreaterThan(10 * ends.decodeMs);
+    // There is always one patch.
+    expect(predictCompute(model, placement, { ...asked, promptPatches: context, endsWithContext: true }, 0).plannedBytes).toBeGreaterThan(0);
+  });
+
   test('expects a text to be as long as half of them are, and plans for one as long as nearly all', () => {
     let model = trained();
     for (let run = 0; run < 60; run += 1) {
