@@ -11,8 +11,10 @@ import type { Registry } from './registry/registry.js';
 import { publicKey } from './registry/signature.js';
 import { BUDGET_DEFAULTS } from './router/budget.js';
 import { POLICIES, policyNamed, tierFixedBy } from './router/policy.js';
+import { MAX_BUDGET_MS } from './schema/budget.js';
 import { tierId } from './schema/manifest.js';
-import { aliases, corsOrigins, MAX_BUDGET_MS } from './schema/request.js';
+import { aliases } from './schema/model-name.js';
+import { corsOrigins } from './schema/origin.js';
 import type { OtlpOptions } from './tracing/otlp.js';
 
 const count = (most: number) => z.coerce.number().int().min(1).max(most);

@@ -8,7 +8,9 @@ import { z } from 'zod';
 import { parseKeys } from './access/keys.js';
 import { BUDGET_DEFAULTS } from './router/budget.js';
 import { USUAL_WATTS_PER_CORE, wattsPerCore } from './energy/energy.js';
-import { aliases, corsOrigins, MAX_BUDGET_MS } from './schema/request.js';
+import { MAX_BUDGET_MS } from './schema/budget.js';
+import { aliases } from './schema/model-name.js';
+import { corsOrigins } from './schema/origin.js';
 
 const budgetMs = z.coerce.number().positive().max(MAX_BUDGET_MS);
 

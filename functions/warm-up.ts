@@ -64,7 +64,7 @@ function logQuarantined(engine: Pick<Engine, 'status'>, logger: Pick<Logger, 'er
   for (const { id, state, reason } of engine.status()) if (state === 'quarantined') logger.error({ tier: id, reason }, 'quarantined');
 }
 
-/** The smallest tier on every worker, so that some answer is always near; on the first alone to begin with, which so is there soonest. */
+/** The smallest tier on every worker, so that some answer is always near; on the first alone until it is proven, so that nothing is in the way of the first requests. */
 export async function warmSmallest({ app, apiKey, engine, preload, router, readiness, logger }: WarmUpParts): Promise<void> {
   const [smallest] = engine.manifests;
   if (smallest === undefined) {
@@ -73,11 +73,14 @@ export async function warmSmallest({ app, apiKey, engine, preload, router, readi
   }
   const [first, ...others] = preload.filter(({ tier }) => tier === smallest.id);
   if (first !== undefined) await router.warm(first);
-  await Promise.all(others.map((placement) => router.warm(placement)));
-  await rehearse({ app, apiKey, logger }, smallest);
-  const proof = await readiness.prove(smallest.id);
-  if (proof.golden === 'reproduced') logger.info({ tier: smallest.id, ...proof }, 'warm');
-  else logger.warn({ tier: smallest.id, ...proof }, 'warm, but it does not give its golden text: see GET /readyz');
+  try {
+    await rehearse({ app, apiKey, logger }, smallest);
+    const proof = await readiness.prove(smallest.id);
+    if (proof.golden === 'reproduced') logger.info({ tier: smallest.id, ...proof }, 'warm');
+    else logger.warn({ tier: smallest.id, ...proof }, 'warm, but it does not give its golden text: see GET /readyz');
+  } finally {
+    await Promise.all(others.map((placement) => router.warm(placement)));
+  }
 }
 
 /**

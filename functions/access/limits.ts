@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type RateLimiterAbstract, RateLimiterMemory, RateLimiterRes } from 'rate-limiter-flexible';
+import type { RateLimiterAbstract, RateLimiterRes } from 'rate-limiter-flexible';
 import type { Key } from '../schema/keys.js';
 import type { Client } from './keys.js';
 
@@ -27,20 +27,23 @@ export interface LimitOptions {
   readonly duration: number;
 }
 
-export type NewLimiter = (options: LimitOptions) => RateLimiterAbstract;
+export type NewLimiter = (options: LimitOptions) => RateLimiterAbstract | Promise<RateLimiterAbstract>;
+
+/** Imported where a key has a limit: the package is forty files. */
+const inMemory: NewLimiter = async (options) => new (await import('rate-limiter-flexible')).RateLimiterMemory(options);
 
 const MINUTE_S = 60;
 
 interface Limit {
   readonly limit: number;
-  readonly limiter: RateLimiterAbstract;
+  readonly limiter: RateLimiterAbstract | Promise<RateLimiterAbstract>;
 }
 
 export class Limits {
   readonly #limits = new Map<string, Limit>();
   readonly #newLimiter: NewLimiter;
 
-  constructor(keys: readonly Key[], newLimiter: NewLimiter = (options) => new RateLimiterMemory(options)) {
+  constructor(keys: readonly Key[], newLimiter = inMemory) {
     this.#newLimiter = newLimiter;
     for (const { name, requests_per_minute: requests, tokens_per_minute: tokens } of keys) {
       if (requests !== undefined) this.#add('requests', name, requests);
@@ -52,7 +55,8 @@ export class Limits {
   async take(measure: Measure, { name }: Client, points: number): Promise<Allowance | undefined> {
     const found = this.#limits.get(`${measure} ${name}`);
     if (found === undefined) return undefined;
-    const { limit, limiter } = found;
+    const { limit } = found;
+    const limiter = await found.limiter;
     // Asking for more than is left must not use up what is left.
     const before = (await limiter.get(name))?.consumedPoints ?? 0;
     if (before + points > limit) return this.#allowance(measure, limit, before, await limiter.get(name), false);
@@ -60,7 +64,8 @@ export class Limits {
       const after = await limiter.consume(name, points);
       return this.#allowance(measure, limit, after.consumedPoints, after, true);
     } catch (refused) {
-      if (!(refused instanceof RateLimiterRes)) throw refused;
+      // Who is refused is told so by an object that is no error.
+      if (refused instanceof Error) throw refused;
       // Somebody took it in between; the limiter has counted this one all the same.
       const after = await limiter.reward(name, points);
       return this.#allowance(measure, limit, after.consumedPoints, after, false);
@@ -69,7 +74,8 @@ export class Limits {
 
   /** What was taken for nothing: the server had no time for the request. */
   async giveBack(measure: Measure, { name }: Client, points: number): Promise<void> {
-    await this.#limits.get(`${measure} ${name}`)?.limiter.reward(name, points);
+    const limiter = await this.#limits.get(`${measure} ${name}`)?.limiter;
+    await limiter?.reward(name, points);
   }
 
   #allowance(measure: Measure, limit: number, consumed: number, state: RateLimiterRes | null, granted: boolean): Allowance {

@@ -92,7 +92,7 @@ export class WorkerPool implements Engine {
     return index.cachedPatches(prompt, cacheSalt);
   }
 
-  /** Waits, in the worker, until no request is left that has a deadline. @throws as `generate` does */
+  /** Waits, in the worker, until no request is left that has a deadline. Of what is warm: what its tier's last load took. @throws as `generate` does */
   load(placement: Placement): Promise<number> {
     return this.#load(placement, Infinity);
   }
@@ -205,6 +205,8 @@ export class WorkerPool implements Engine {
     const host = this.#host(placement);
     const reason = this.#quarantineReason(tier);
     if (reason !== undefined) throw new TierQuarantinedError(`${tier}: ${reason}`);
+    const knownMs = this.#loadMs.get(tier);
+    if (knownMs !== undefined && host.isWarm(tier)) return knownMs;
     try {
       const loadMs = await this.#residency.arrive(placement, async (makeRoom) => {
         const startMs = monotonicMs();

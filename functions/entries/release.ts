@@ -1,12 +1,11 @@
 /** One release of a store as a deployment beside others. */
-import type { Worker } from 'node:worker_threads';
 import type { Config } from '../config.js';
-import { thisMachine } from '../machine.js';
-import { releaseAt } from '../registry/releases.js';
 import type { Release } from '../rollout.js';
 import { warmRest, warmSmallest } from '../warm-up.js';
 import type { Common } from './common.js';
 import { deploy, type Deployment } from './deployment.js';
+import type { OpenModels } from './models.js';
+import { ofRelease } from './release-config.js';
 
 export interface RunningRelease extends Release {
   readonly deployment: Deployment;
@@ -18,11 +17,10 @@ export interface RunningRelease extends Release {
 /** It is whole in no way that another attempt would change. */
 export class BrokenReleaseError extends Error {}
 
-export async function openRelease(config: Config, common: Common, id: string, firstThread?: Worker): Promise<RunningRelease> {
+/** @param models its own, where they are open already */
+export async function openRelease(config: Config, common: Common, id: string, models?: OpenModels): Promise<RunningRelease> {
   const logger = common.logger.child({ release: id });
-  const { artifacts, decisionLog } = config;
-  const own = { artifacts: releaseAt(artifacts, id), pool: halved(config.pool), decisionLog: decisionLog && `${decisionLog}.${id}` };
-  const deployment = await deploy({ ...config, ...own }, { common: { ...common, logger }, ...(firstThread && { firstThread }) });
+  const deployment = await deploy(ofRelease(config, id), { common: { ...common, logger }, ...(models && { models }) });
   const { app, drain, engine, decisions } = deployment;
   const close = async () => {
     await engine.close();
@@ -61,10 +59,4 @@ async function proveSmallest(id: string, { engine, readiness }: Deployment): Pro
   const message = `release ${id}: its smallest tier, ${smallest.id}, cannot be served: ${reason}`;
   // One that is cold after all could not be had just now.
   throw golden === 'differs' || state === 'quarantined' ? new BrokenReleaseError(message) : new Error(message);
-}
-
-/** Two releases may be in memory at a time. */
-function halved(pool: Config['pool']): Config['pool'] {
-  const memoryBytes = pool.memoryBytes ?? thisMachine().memoryBytes / 2;
-  return { ...pool, memoryBytes: memoryBytes / 2 };
 }

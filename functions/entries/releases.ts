@@ -1,15 +1,15 @@
 /** A store with releases, served: each release is a deployment of its own, and aliases say which of them requests go to. */
-import type { Worker } from 'node:worker_threads';
 import type { Config } from '../config.js';
 import { openStore } from '../registry/open-store.js';
 import { readAliases } from '../registry/releases.js';
 import { Rollout } from '../rollout.js';
 import { requalify, warmUp, warnOfFallback } from '../warm-up.js';
 import type { Common } from './common.js';
+import type { OpenModels } from './models.js';
 import { BrokenReleaseError, openRelease, type RunningRelease } from './release.js';
 import type { Serving } from './serving.js';
 
-export async function serveReleases(config: Config, common: Common, first: string, firstThread?: Worker): Promise<Serving> {
+export async function serveReleases(config: Config, common: Common, first: string, models: OpenModels): Promise<Serving> {
   const { logger, measured } = common;
   const store = await openStore(config.artifacts);
   let ended = false;
@@ -19,7 +19,7 @@ export async function serveReleases(config: Config, common: Common, first: strin
   let refused: string | undefined;
   let looking: Promise<void> | undefined;
 
-  const rollout = new Rollout(await openRelease(config, common, first, firstThread), async (id) => {
+  const rollout = new Rollout(await openRelease(config, common, first, models), async (id) => {
     const release = await openRelease(config, common, id);
     starting = release;
     try {

@@ -1,7 +1,6 @@
 /** The server on Node: listens, and drains when asked to stop. */
 import type { Server } from 'node:http';
 import type { Worker } from 'node:worker_threads';
-import { serve } from '@hono/node-server';
 import { agentReply, listenForAgent } from '../agent-check.js';
 import type { Config } from '../config.js';
 import { shutDown } from '../shutdown.js';
@@ -22,6 +21,7 @@ export async function serveUntilStopped(config: Config, firstThread?: Worker): P
 }
 
 async function listen({ agentPort, host, port, drainDelayMs }: Config, serving: Serving): Promise<void> {
+  const { serve } = await import('@hono/node-server');
   const stable = () => serving.deployments()[0]!;
 
   if (agentPort !== undefined) await listenForAgent(agentPort, host, () => agentReply(stable().drain.leaving, stable().router.slack()));

@@ -4,9 +4,10 @@ import type { Config } from '../config.js';
 import { openStore } from '../registry/open-store.js';
 import { readAliases } from '../registry/releases.js';
 import { requalify, warmUp, warnOfFallback } from '../warm-up.js';
-import { type Common, openCommon } from './common.js';
-import { deploy, type Deployment } from './deployment.js';
-import { serveReleases } from './releases.js';
+import type { Common } from './common.js';
+import type { Deployment } from './deployment.js';
+import { openModels, type OpenModels } from './models.js';
+import { ofRelease } from './release-config.js';
 
 export interface Serving {
   readonly common: Common;
@@ -22,18 +23,32 @@ export interface Serving {
 }
 
 export async function openServing(config: Config, firstThread?: Worker): Promise<Serving> {
-  const common = await openCommon(config);
+  const release = (await readAliases(await openStore(config.artifacts)))?.stable;
+  const models = await openModels(release === undefined ? config : ofRelease(config, release), { firstThread });
   try {
-    const aliases = await readAliases(await openStore(config.artifacts));
-    return await (aliases === undefined ? asItLies(config, common, firstThread) : serveReleases(config, common, aliases.stable, firstThread));
+    // What does not concern models is loaded while the first of them is.
+    const { openCommon } = await import('./common.js');
+    const common = await openCommon(config);
+    try {
+      return await (release === undefined ? asItLies(config, common, models) : ofReleases(config, common, release, models));
+    } catch (error) {
+      await common.close();
+      throw error;
+    }
   } catch (error) {
-    await common.close();
+    await models.engine.close();
     throw error;
   }
 }
 
-async function asItLies(config: Config, common: Common, firstThread?: Worker): Promise<Serving> {
-  const deployment = await deploy(config, { common, ...(firstThread && { firstThread }) });
+async function ofReleases(config: Config, common: Common, release: string, models: OpenModels): Promise<Serving> {
+  const { serveReleases } = await import('./releases.js');
+  return serveReleases(config, common, release, models);
+}
+
+async function asItLies(config: Config, common: Common, models: OpenModels): Promise<Serving> {
+  const { deploy } = await import('./deployment.js');
+  const deployment = await deploy(config, { common, models });
   return {
     common,
     fetch: deployment.app.fetch,

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { MAX_BUDGET_MS } from '../schema/request.js';
+import { MAX_BUDGET_MS } from '../schema/budget.js';
 import { routeAnswerSchema } from '../schema/route.js';
 import type { Logger } from '../routes/context.js';
 import { REFERENCE, type TierForecast } from './forecast.js';

@@ -2,7 +2,7 @@
  * Where a request's latency budget comes from. Sources in order of precedence, the first that speaks wins: body, header, model
  * suffix, `Prefer: wait`, the openai SDKs' timeout header, `service_tier`, the deployment's default.
  */
-import { MAX_BUDGET_MS } from '../schema/request.js';
+import { MAX_BUDGET_MS } from '../schema/budget.js';
 
 export type BudgetSource =
   | 'latency_budget_ms'

@@ -1,4 +1,5 @@
-import type { Aliases, Model } from '../schema/model.js';
+import type { Model } from '../schema/model.js';
+import type { Aliases } from '../schema/model-name.js';
 
 /** The request with the model that its name is another name for. */
 export function unaliased<Body extends { readonly model: string }>(body: Body, aliases: Aliases): Body {

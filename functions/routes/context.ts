@@ -12,7 +12,7 @@ import type { Metrics } from '../metrics/metrics.js';
 import type { Readiness } from '../readiness.js';
 import type { BudgetDefaults } from '../router/budget.js';
 import type { Decision, Router } from '../router/types.js';
-import type { Aliases } from '../schema/model.js';
+import type { Aliases } from '../schema/model-name.js';
 import type { RequestSpan, Tracer } from '../tracing/tracer.js';
 import type { Access } from './access.js';
 import type { Elsewhere } from './elsewhere.js';

@@ -1,6 +1,6 @@
 /** The headers of requests and answers, for the OpenAPI document. */
 import { z } from '@hono/zod-openapi';
-import { MAX_BUDGET_MS } from '../schema/request.js';
+import { MAX_BUDGET_MS } from '../schema/budget.js';
 
 const text = (description: string, example: string) => ({ description, schema: { type: 'string' as const }, example });
 const count = (description: string, example: number) => ({ description, schema: { type: 'integer' as const, minimum: 0 }, example });

@@ -23,8 +23,5 @@ export const modelSchema = z
 
 export const modelListSchema = z.object({ object: z.literal('list'), data: z.array(modelSchema) }).openapi('ModelList');
 
-/** Other names that models are asked by, for clients that cannot say another: name to model. */
-export type Aliases = ReadonlyMap<string, string>;
-
 export type Model = z.infer<typeof modelSchema>;
 export type ModelList = z.infer<typeof modelListSchema>;

@@ -5,14 +5,13 @@
  */
 import { z } from '@hono/zod-openapi';
 import { bounded } from './bounded.js';
-import type { Aliases } from './model.js';
+import { MAX_BUDGET_MS } from './budget.js';
+import { modelName } from './model-name.js';
 
 export const DEFAULT_MAX_BYTES = 64;
 export const MAX_BYTES = 4_096;
 const MAX_STOPS = 4;
 export const MAX_CHOICES = 8;
-/** Ten minutes: no client waits longer. */
-export const MAX_BUDGET_MS = 600_000;
 
 const stopText = z.string().min(1).max(256);
 
@@ -31,23 +30,6 @@ const responseFormat = z
     z.object({ type: z.literal('json_schema'), json_schema: z.object({ name: z.string().max(64).optional(), description: z.string().optional(), schema: z.unknown(), strict: z.boolean().nullish() }) }),
   ])
   .meta({ description: 'The form of the text: `json_object` is any JSON object, `json_schema` one that the schema describes. It always parses, if its budget lets it end.' });
-
-export const modelName = z.string().min(1).max(64);
-
-/** `gpt-4o-mini=stlm-auto`, separated by commas. */
-export const aliases = z
-  .string()
-  .transform((list) => list.split(',').map((pair) => pair.split('=').map((part) => part.trim())))
-  .pipe(z.array(z.tuple([modelName, modelName])))
-  .transform((pairs): Aliases => new Map(pairs));
-
-const origin = z.union([z.literal('*'), z.string().refine((text) => URL.canParse(text) && new URL(text).origin === text, 'expected origins, as https://app.example')]);
-
-/** `https://app.example,http://localhost:3000`. */
-export const corsOrigins = z
-  .string()
-  .transform((list) => list.split(',').map((text) => text.trim()))
-  .pipe(z.array(origin));
 
 export const textRequestFields = {
   model: modelName.meta({

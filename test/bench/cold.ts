@@ -15,7 +15,9 @@ import { ModelFileCache } from '../../functions/registry/fetch.js';
 import { Registry } from '../../functions/registry/registry.js';
 import type { Manifest } from '../../functions/schema/manifest.js';
 import { freePort } from '../fleet/free-port.js';
+import { edgeModel } from '../edge/worker-process.js';
 import { missingPackage } from './child.js';
+import { type Contender, lambdaFunction, type Start, worker } from './cold-places.js';
 import { llamaFile, shapesAt } from './entrants.js';
 import { busyWarning, describeMachine } from './machine.js';
 import { spread } from './statistics.js';
@@ -29,19 +31,6 @@ export interface ColdOptions {
   readonly node: string;
   readonly folder: string;
   readonly json: string | undefined;
-}
-
-/** Of one start, from its beginning. */
-interface Start {
-  readonly listeningMs?: number;
-  readonly firstByteMs: number;
-  /** `/readyz` says so. */
-  readonly readyMs?: number;
-}
-
-interface Contender {
-  readonly system: string;
-  readonly start: () => Promise<Start>;
 }
 
 const SERVERS = { 'dist': 'dist/functions/entries/node.js', 'bundle': 'bundle/functions/entries/node.js' };
@@ -59,7 +48,7 @@ export async function benchCold(options: ColdOptions): Promise<void> {
   const { manifests } = await Registry.open(new FolderStore(options.artifacts), new ModelFileCache(options.folder));
   const report = [];
   for (const manifest of manifests.filter(({ id }) => options.tiers?.includes(id) ?? true)) {
-    const contenders = [...ours(manifest, options), ...(await llamaCpp(manifest, options))];
+    const contenders = [...ours(manifest, options), ...(await elsewhere(manifest, options)), ...(await llamaCpp(manifest, options))];
     const starts = contenders.map((): Start[] => []);
     // The first round fills caches, of the disk and of V8.
     for (let round = 0; round <= options.repeats; round += 1) {
@@ -100,6 +89,17 @@ function ours({ id: tier }: Manifest, { artifacts, node, folder }: ColdOptions):
     ]);
 }
 
+/** Only the tier that a Worker runs: a function loads a larger one when it is asked for it. */
+async function elsewhere({ id }: Manifest, { artifacts, node, folder }: ColdOptions): Promise<Contender[]> {
+  if (id !== (await edgeModel()).manifest.id) return [];
+  const body = requestFor(id);
+  return [lambdaFunction({ artifacts, node, body }), await worker(folder, body)];
+}
+
+function requestFor(tier: string): string {
+  return JSON.stringify({ model: tier, prompt: PROMPT, max_tokens: 16, stream: true, latency_budget_ms: LONGEST_START_MS });
+}
+
 async function llamaCpp({ id, parameters }: Manifest, { node, folder }: ColdOptions): Promise<Contender[]> {
   const missing = missingPackage('node-llama-cpp');
   if (missing !== undefined) console.error(missing);
@@ -134,7 +134,7 @@ interface ServerStart {
 async function startServer({ node, entry, tier, artifacts, cache }: ServerStart): Promise<Start> {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
-  const body = JSON.stringify({ model: tier, prompt: PROMPT, max_tokens: 16, stream: true, latency_budget_ms: LONGEST_START_MS });
+  const body = requestFor(tier);
   const environment = { ...process.env, PORT: String(port), HOST: '127.0.0.1', STLM_ARTIFACTS: artifacts, STLM_CACHE: cache, LOG_LEVEL: 'silent' };
   const startMs = performance.now();
   const since = () => performance.now() - startMs;

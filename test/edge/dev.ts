@@ -1,15 +1,13 @@
 /** `npm run dev:edge`: the Worker under `wrangler dev`, offline, and behind it a server on Node with all tiers. Both end with ctrl-c. */
 import { spawn } from 'node:child_process';
-import { Miniflare } from 'miniflare';
 import { startServer } from '../server-process.js';
-import { OFFLINE, seedBucket, WRANGLER } from './worker-process.js';
+import { OFFLINE, seedFolder, WRANGLER } from './worker-process.js';
 
 const STATE = '.cache/edge';
 const PORT = 8787;
 
-// The bucket of the same name and folder is the one that `wrangler dev` will open.
-const bucket = new Miniflare({ modules: true, script: 'export default {}', r2Buckets: { MODELS: 'stlm-models' }, r2Persist: `${STATE}/v3/r2` });
-await seedBucket(bucket).finally(() => bucket.dispose());
+// The bucket of this name in this folder is the one that `wrangler dev` will open.
+await seedFolder(`${STATE}/v3/r2`);
 const origin = await startServer({ STLM_ARTIFACTS: 'model-core/artifacts' });
 const variables = ['--var', `STLM_ORIGIN:${origin.url}`, '--var', 'STLM_OPEN:true'];
 const wrangler = spawn(process.execPath, [WRANGLER, 'dev', '--local', '--port', String(PORT), '--persist-to', STATE, ...variables], {

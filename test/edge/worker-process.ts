@@ -30,7 +30,15 @@ export async function edgeModel() {
   return { manifest, path: join(ARTIFACT, file.name), sha256: file.sha256, key: `${manifest.id}/${file.name}` };
 }
 
-export async function seedBucket(miniflare: Miniflare): Promise<void> {
+const BUCKET = { MODELS: 'stlm-models' };
+
+/** Puts the model into a bucket that is kept in a folder, as `wrangler dev --persist-to` and Miniflare keep it. */
+export async function seedFolder(folder: string): Promise<void> {
+  const miniflare = new Miniflare({ modules: true, script: 'export default {}', r2Buckets: BUCKET, r2Persist: folder });
+  await seedBucket(miniflare).finally(() => miniflare.dispose());
+}
+
+async function seedBucket(miniflare: Miniflare): Promise<void> {
   const { key, path } = await edgeModel();
   const bucket = (await miniflare.getR2Bucket('MODELS')) as unknown as { put(key: string, value: ArrayBuffer): Promise<unknown> };
   await bucket.put(key, Uint8Array.from(await readFile(path)).buffer);
@@ -54,19 +62,21 @@ export interface WorkerProcess {
   stop(): Promise<void>;
 }
 
-export async function startWorker(bundle: Bundle, variables: Readonly<Record<string, string>>): Promise<WorkerProcess> {
+/** @param seeded the folder of a bucket that has the model; without one it is put into a bucket in memory */
+export async function startWorker(bundle: Bundle, variables: Readonly<Record<string, string>>, seeded?: string): Promise<WorkerProcess> {
   const output: string[] = [];
   const miniflare = new Miniflare({
     ...RUNTIME,
     modules: bundle.map(({ name, contents }) => ({ type: name.endsWith('.js') ? 'ESModule' : 'CompiledWasm', path: name, contents })),
-    r2Buckets: ['MODELS'],
+    r2Buckets: BUCKET,
+    ...(seeded !== undefined && { r2Persist: seeded }),
     bindings: { ...variables },
     inspectorPort: 0,
     handleRuntimeStdio: (...streams: Readable[]) => {
       for (const stream of streams) createInterface({ input: stream }).on('line', (line) => output.push(line));
     },
   });
-  await seedBucket(miniflare);
+  if (seeded === undefined) await seedBucket(miniflare);
   const [url, inspectorUrl] = [await miniflare.ready, await miniflare.getInspectorURL()];
   return { url: url.origin, inspectorUrl, output, stop: () => miniflare.dispose() };
 }

@@ -81,6 +81,12 @@ describe('a pool of workers', () => {
     expect(pool.isWarm(place(1))).toBe(true);
   });
 
+  test('says of what is warm what its load took', async () => {
+    const pool = await openPool();
+    const loadMs = await pool.load(place());
+    expect([await pool.load(place()), pool.status()[0]!.loadMs]).toEqual([loadMs, loadMs]);
+  });
+
   test('interleaves generations without changing any of them', async () => {
     const pool = await openPool();
     const options = [0, 1, 2, 3].map((seed) => greedy(PROMPT, { temperature: 1, seed, maxBytes: 100 }));

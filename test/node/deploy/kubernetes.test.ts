@@ -121,6 +121,12 @@ test('a pod has the time to drain that the server takes, after the pause before 
   expect(terminationGracePeriodSeconds).toBeGreaterThan(containers[0]!.lifecycle!.preStop.sleep.seconds + drainS[0]! + drainS[1]!);
 });
 
+test.each(['deploy/README.md', 'deploy/container/Dockerfile', 'deploy/kubernetes/base/deployment.yaml'])('%s says for how long texts go on that are in flight when a server is asked to stop', (path) => {
+  const [, graceS] = /GRACE_MS = (\d+)_000/.exec(readFileSync('functions/shutdown.ts', 'utf8'))!;
+  // Across the end of a line.
+  expect(readFileSync(path, 'utf8')).toMatch(new RegExp(`texts\\s[^.]*\\b${graceS} s|${graceS} s for texts`));
+});
+
 test('what the autoscaler asks Prometheus for is what the server counts', async () => {
   const { spec } = read('autoscaled/scaled-object.yaml') as Resource & { spec: { triggers: { metadata: { query: string } }[] } };
   const queries = spec.triggers.map(({ metadata }) => metadata.query).join('\n');

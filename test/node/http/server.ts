@@ -14,7 +14,7 @@ import { PrometheusMetrics } from '../../../functions/metrics/prometheus.js';
 import { Readiness } from '../../../functions/readiness.js';
 import { BUDGET_DEFAULTS } from '../../../functions/router/budget.js';
 import { createRouter } from '../../../functions/router/router.js';
-import type { Aliases } from '../../../functions/schema/model.js';
+import type { Aliases } from '../../../functions/schema/model-name.js';
 import type { Key } from '../../../functions/schema/keys.js';
 import type { Router } from '../../../functions/router/types.js';
 import type { LogRecord } from '../../../functions/schema/decision-log.js';

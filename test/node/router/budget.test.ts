@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { BUDGET_DEFAULTS, BudgetError, type BudgetInput, limitBudget, parseBudget } from '../../../functions/router/budget.js';
-import { MAX_BUDGET_MS } from '../../../functions/schema/request.js';
+import { MAX_BUDGET_MS } from '../../../functions/schema/budget.js';
 
 function input(body: Partial<BudgetInput['body']>, headers: Record<string, string> = {}): BudgetInput {
   return { body: { model: 'stlm-auto', ...body }, header: (name) => headers[name] };
