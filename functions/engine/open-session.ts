@@ -50,9 +50,9 @@ export async function openSession(model: ModelFile, { runtime, preparedFolder, .
 
   const prepared = new PreparedModels(preparedFolder, `${model.sha256}-ort${runtime.version}`);
   const openPrepared = (path: string) => runtime.open(path, { ...width, format: 'prepared' });
-  const intact = await prepared.find();
-  if (intact !== undefined) return openPrepared(intact);
   try {
+    const intact = await prepared.find();
+    if (intact !== undefined) return await openPrepared(intact);
     return await prepared.make(async (saveTo) => {
       const saving = await runtime.open(model.path, { ...width, format: 'onnx', saveTo });
       await saving.release();
@@ -60,7 +60,7 @@ export async function openSession(model: ModelFile, { runtime, preparedFolder, .
       return openPrepared(saveTo);
     });
   } catch {
-    // A full or read-only disk costs speed, not service. A model that is no good fails again here, with its own error.
+    // A full or read-only disk, or a file that another process has just removed, costs speed, not service. A model that is no good fails again here, with its own error.
     return openOnnx();
   }
 }

@@ -35,7 +35,9 @@ export async function serveReleases(config: Config, common: Common, first: strin
   const follow = async () => {
     const aliases = await readAliases(store);
     const text = JSON.stringify(aliases);
-    if (aliases === undefined || ended || text === refused) return;
+    if (ended || text === refused) return;
+    // There were some at the start: the store may refuse these credentials by now.
+    if (aliases === undefined) throw new Error('the store shows no aliases any more');
     try {
       await rollout.follow(aliases);
       refused = undefined;

@@ -19,6 +19,16 @@ export interface GrammarCompiler {
   compile(source: GrammarSource, signal: AbortSignal): Promise<ByteAutomaton>;
 }
 
+/** The source as JSON. Undefined: not to be taken on. What nests so deep that it cannot be written cannot be read either. */
+export function keyOf(source: GrammarSource, mostCharacters: number): string | undefined {
+  try {
+    const key = JSON.stringify(source);
+    return key.length <= mostCharacters ? key : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** How deep the values of a `json_object` may nest. */
 const OBJECT_DEPTH = 2;
 

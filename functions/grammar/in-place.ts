@@ -7,7 +7,7 @@ import type { LRUCache } from 'lru-cache';
 import type { ByteAutomaton } from './automaton.js';
 import { GrammarTooLargeError } from './errors.js';
 import { automatonCache } from './automaton-cache.js';
-import { compileGrammar, type GrammarCompiler, type GrammarSource } from './grammars.js';
+import { compileGrammar, type GrammarCompiler, type GrammarSource, keyOf } from './grammars.js';
 
 /** Of a source as JSON. Less than a thread is given: whoever else is served here waits meanwhile. */
 const MOST_SOURCE = 16_384;
@@ -18,8 +18,8 @@ export class GrammarsInPlace implements GrammarCompiler {
   readonly #compiled: LRUCache<string, ByteAutomaton> = automatonCache(CACHE_BYTES);
 
   async compile(source: GrammarSource): Promise<ByteAutomaton> {
-    const key = JSON.stringify(source);
-    if (key.length > MOST_SOURCE) throw new GrammarTooLargeError('it is too large, or nests too deep');
+    const key = keyOf(source, MOST_SOURCE);
+    if (key === undefined) throw new GrammarTooLargeError('it is too large, or nests too deep');
     const known = this.#compiled.get(key);
     if (known !== undefined) return known;
     const automaton = compileGrammar(source);

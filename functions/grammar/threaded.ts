@@ -9,7 +9,7 @@ import type { ByteAutomaton } from './automaton.js';
 import { automatonCache } from './automaton-cache.js';
 import { GrammarBusyError, GrammarError, GrammarTooLargeError } from './errors.js';
 // Only types of what compiles: a server starts without it.
-import type { GrammarCompiler, GrammarSource } from './grammars.js';
+import { type GrammarCompiler, type GrammarSource, keyOf } from './grammars.js';
 
 /** The tables are in shared memory: sending them copies nothing. */
 export type Compiled = { readonly automaton: ByteAutomaton } | { readonly refusal: string };
@@ -46,7 +46,7 @@ export class ThreadedGrammars implements GrammarCompiler {
 
   /** Rejects with a {@link GrammarBusyError} when too many others wait. */
   compile(source: GrammarSource, signal: AbortSignal): Promise<ByteAutomaton> {
-    const key = keyOf(source);
+    const key = keyOf(source, MOST_SOURCE);
     if (key === undefined) return Promise.reject(new GrammarTooLargeError('it is too large, or nests too deep'));
     const known = this.#compiled.get(key);
     if (known !== undefined) return Promise.resolve(known);
@@ -114,16 +114,6 @@ export class ThreadedGrammars implements GrammarCompiler {
       job.resolve(outcome.automaton);
     }
     this.#begin();
-  }
-}
-
-/** Undefined: not to be taken on. What nests so deep that it cannot be written cannot be read either. */
-function keyOf(source: GrammarSource): string | undefined {
-  try {
-    const key = JSON.stringify(source);
-    return key.length <= MOST_SOURCE ? key : undefined;
-  } catch {
-    return undefined;
   }
 }
 

@@ -92,6 +92,8 @@ export class PrometheusMetrics implements Metrics {
   }
 
   async render(): Promise<{ contentType: string; body: string }> {
+    // A release that was retired may have had other tiers.
+    this.#tierState.reset();
     for (const { id: tier, state } of this.#engine.status()) {
       for (const one of STATES) this.#tierState.set({ tier, state: one }, one === state ? 1 : 0);
     }

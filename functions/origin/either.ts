@@ -90,6 +90,8 @@ export class EitherPlace implements Elsewhere {
   /** Writes here as well: what is there first is the answer, and the other is stopped. Rejects with what is refused here, if nothing comes from there. */
   async #both({ flight }: Movable, coming: Promise<Verdict>, here: Here, stop: () => void): Promise<Response> {
     const written = here('origin_slow').then((response) => ({ response, isOurs: true }));
+    // Refused here it computes nothing here, whatever comes from there.
+    written.catch(() => flight.land());
     const arrived = coming.then((verdict) => (verdict.kind === 'answer' ? { response: verdict.response, isOurs: false } : written));
     const { response, isOurs } = await Promise.any([written, arrived]).catch(() => written);
     if (isOurs) {

@@ -4,7 +4,7 @@
  * @module
  */
 import { type Dispatcher, request } from 'undici';
-import { ArtifactMissingError, ArtifactUnavailableError } from './errors.js';
+import { ArtifactCorruptError, ArtifactMissingError, ArtifactUnavailableError } from './errors.js';
 import { TEXT_LIMIT_BYTES } from './store.js';
 
 /** A store that is silent for so long will not answer a request in time anyway. */
@@ -43,7 +43,7 @@ export async function shortText(chunks: AsyncIterable<Uint8Array>, what: string)
   let bytes = 0;
   for await (const chunk of chunks) {
     bytes += chunk.length;
-    if (bytes > TEXT_LIMIT_BYTES) throw new ArtifactUnavailableError(`${what} is longer than any manifest`);
+    if (bytes > TEXT_LIMIT_BYTES) throw new ArtifactCorruptError(`${what} is longer than any manifest`);
     parts.push(chunk);
   }
   return Buffer.concat(parts).toString('utf8');

@@ -5,7 +5,7 @@
  */
 import type { KeyObject } from 'node:crypto';
 import { type Manifest, tierId } from '../schema/manifest.js';
-import { ArtifactCorruptError, isArtifactError } from './errors.js';
+import { ArtifactCorruptError, ArtifactMissingError, ArtifactUnavailableError, isArtifactError } from './errors.js';
 import type { ModelFileCache } from './fetch.js';
 import { defaultFile } from './manifest.js';
 import { readManifest } from './read-manifest.js';
@@ -28,8 +28,9 @@ export class Registry {
   readonly #models = new Map<string, Promise<LocalModel>>();
 
   /**
-   * Reads every manifest. One that is no good quarantines its tier and leaves the others alone.
+   * Reads every manifest. One that is no good, or missing, quarantines its tier and leaves the others alone.
    * @param trusted keys of which one must have signed it; none: whoever can write to the store is trusted.
+   * @throws {ArtifactUnavailableError} when the store does not answer: without that tier the server would be another one until its restart.
    */
   static async open(store: ArtifactStore, cache: ModelFileCache, trusted: readonly KeyObject[] = []): Promise<Registry> {
     const manifests: Manifest[] = [];
@@ -40,6 +41,7 @@ export class Registry {
           if (!tierId.safeParse(tier).success) throw new ArtifactCorruptError('a tier id looks like stlm-10m');
           manifests.push(await readManifest(store, tier, trusted));
         } catch (error) {
+          if (error instanceof ArtifactUnavailableError && !(error instanceof ArtifactMissingError)) throw error;
           quarantine.set(tier, reasonOf(error));
         }
       }),

@@ -13,7 +13,7 @@ export type StoredFile =
 /** Every method throws `ArtifactUnavailableError`. Tier ids and file names have been checked by the caller: they are bare names. */
 export interface ArtifactStore {
   tiers(): Promise<readonly string[]>;
-  /** A small file, its path without a leading slash; {@link ArtifactMissingError} if there is none. */
+  /** A small file, its path without a leading slash; {@link ArtifactMissingError} if there is none, `ArtifactCorruptError` if it has no end. */
   text(path: string): Promise<string>;
   file(tier: string, name: string): Promise<StoredFile>;
 }

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, truncate, utimes, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, readdir, rm, stat, truncate, utimes } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -243,6 +243,14 @@ describe('a prepared model', () => {
     const path = await onlyFile();
     // Saving is not deterministic to the byte: a file is named by what it holds.
     expect(path).toContain(sha256(await readFile(path)));
+  });
+
+  test('is done without where what is kept cannot be read', async () => {
+    await generatePrepared();
+    const path = await onlyFile();
+    await rm(path);
+    await mkdir(path);
+    expect(await generatePrepared()).toBe(await generate(PROMPT, { temperature: 1, topP: 0.9 }));
   });
 
   test('is done without where nothing can be written', async () => {

@@ -35,6 +35,17 @@ describe('a folder of artifacts', () => {
     expect(registry.quarantine.size).toBe(0);
   });
 
+  test('is not opened without a tier whose manifest could not be read just now', async () => {
+    const store = new FolderStore(folder);
+    await writeArtifact(folder, 'stlm-10m', model);
+    const away = {
+      tiers: () => store.tiers(),
+      file: (tier: string, name: string) => store.file(tier, name),
+      text: () => Promise.reject(new ArtifactUnavailableError('no answer')),
+    };
+    await expect(Registry.open(away, new ModelFileCache(cacheFolder))).rejects.toThrow('no answer');
+  });
+
   test('ignores what is not named as a tier', async () => {
     await writeArtifact(folder, 'stlm-10m', model);
     await mkdir(join(folder, 'drafts'));
