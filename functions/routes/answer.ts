@@ -71,11 +71,11 @@ export function usageChunk(shape: AnswerShape, admitted: Admitted, { usage }: Cl
   return { ...shared(admitted, shape.chunkObject), choices: [], usage };
 }
 
-/** Known before the first byte, so a stream has them too. */
+/** Known before the first byte, so a stream has them too. Headers are rounded from what the report says, not from what it was rounded from. */
 export function promiseHeaders({ decision }: Admitted): Record<string, string> {
   return {
     'x-stlm-model': decision.placement.tier,
-    'x-stlm-predicted-ms': decision.predictedMs.toFixed(1),
+    'x-stlm-predicted-ms': rounded(decision.predictedMs).toFixed(1),
     'x-stlm-route-reason': decision.reason,
   };
 }
@@ -84,8 +84,8 @@ export function timingHeaders({ results, actualMs }: Ended): Record<string, stri
   const { queueMs, loadMs, prefillMs, decodeMs } = stageTimes(results);
   const stages = Object.entries({ queue: queueMs, load: loadMs, prefill: prefillMs, decode: decodeMs, total: actualMs });
   return {
-    'server-timing': stages.map(([name, ms]) => `${name};dur=${ms.toFixed(1)}`).join(', '),
-    'openai-processing-ms': String(Math.round(actualMs)),
+    'server-timing': stages.map(([name, ms]) => `${name};dur=${rounded(ms).toFixed(1)}`).join(', '),
+    'openai-processing-ms': String(Math.round(rounded(actualMs))),
   };
 }
 
