@@ -65,6 +65,7 @@ class Exporter(TrunkGraph):
         self.hashed = [name for name, rows in zip(HASHED, (c.words_rows, c.pairs_rows), strict=True) if rows]
         self.columns = max(1, len(self.hashed))
         self.places: dict[str, str] = {}
+        self.together: dict[str, np.ndarray] = {}
         self.sampler = SamplerGraph(self.g, self.config.vocabulary)
 
     def export(self) -> onnx.ModelProto:
@@ -142,9 +143,12 @@ class Exporter(TrunkGraph):
         """
         if not self.hashed:
             return ""
-        tables = [array(self.model.get_parameter(f"{own}{name}.weight"))[:-1] for name in self.hashed]
-        index = builder.op("Mod", keys, self.g.scalar(sum(map(len, tables)), np.int64))
-        rows = self.weights.rows(builder, index, np.stack(tables, axis=1).reshape(-1, self.config.local_width), f"{own}hashed")
+        if own not in self.together:
+            tables = [array(self.model.get_parameter(f"{own}{name}.weight"))[:-1] for name in self.hashed]
+            self.together[own] = np.stack(tables, axis=1).reshape(-1, self.config.local_width)
+        together = self.together[own]
+        index = builder.op("Mod", keys, self.g.scalar(len(together), np.int64))
+        rows = self.weights.rows(builder, index, together, f"{own}hashed")
         return builder.op("ReduceSum", rows, self.g.integers(-2), keepdims=0)
 
     def sum_and_norm(self, builder: GraphBuilder, x: str, more: str) -> tuple[str, str]:

@@ -88,9 +88,11 @@ class Weights:
 
     def store_columns(self, table: np.ndarray, name: str) -> tuple[str, ...]:
         """Codes uint8 [rows, width], scales and zero points [width]."""
-        scale = (np.maximum(np.abs(table).max(axis=0), 1e-12) / 127).astype(np.float32)
-        codes = (np.rint(table / scale) + 128).astype(np.uint8)
-        return self.store(name, codes, scale, np.full(table.shape[1], 128, np.uint8))
+        if name not in self.stored:
+            scale = (np.maximum(np.abs(table).max(axis=0), 1e-12) / 127).astype(np.float32)
+            codes = (np.rint(table / scale) + 128).astype(np.uint8)
+            self.store(name, codes, scale, np.full(table.shape[1], 128, np.uint8))
+        return self.stored[name]
 
     def store_nibbles(self, table: np.ndarray, name: str) -> tuple[str, ...]:
         """Codes uint8 [rows, width / 2], scales [rows, width / 32]."""
